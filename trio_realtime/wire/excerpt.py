@@ -1,0 +1,18 @@
+"""A piece of a frame that may be shown: without audio, without keys."""
+
+import re
+
+LONGEST_EXCERPT = 200
+_KEY = re.compile(r"\b(?:sk|ek|rk|pk|Bearer)[-_ ][\w.~+/=-]{6,}")
+_DATA = re.compile(r"[A-Za-z0-9+/_=-]{40,}")
+
+
+def excerpt(payload: bytes | bytearray | memoryview | str) -> str:
+    """The beginning of a frame, at most 200 characters of it, with long runs of base64 and keys replaced.
+
+    Args:
+        payload: A frame, whole or not, valid UTF-8 or not.
+    """
+    text = payload if isinstance(payload, str) else bytes(payload[: 64 * 1024]).decode("utf-8", "backslashreplace")
+    text = _DATA.sub(lambda run: f"<{len(run[0])} characters>", _KEY.sub("<redacted>", text[: 64 * 1024]))
+    return text if len(text) <= LONGEST_EXCERPT else text[:LONGEST_EXCERPT] + "..."
