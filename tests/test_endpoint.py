@@ -202,7 +202,7 @@ async def test_an_unencrypted_connection_elsewhere_needs_to_be_allowed_by_name(
     [
         Relay,
         lambda url: OpenAI(KEY, base_url=url),
-        lambda url: Azure(url=url or 0, api_key=KEY),  # None is no address given
+        lambda url: Azure(url="" if url is None else url, api_key=KEY),
     ],
 )
 def test_what_is_no_address_is_refused(make: Callable[[Any], Endpoint], url: Any) -> None:
