@@ -1,0 +1,94 @@
+"""The simulated server behind a transport: runs a `SimulatedConnection` on Trio's clock, whichever that is."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+
+import trio
+
+from ..errors import ConnectionLost
+from ..transport import Closed, MessageTransport
+from .conversation import Json
+from .memory_transport import memory_transport_pair
+from .simulated_connection import SimulatedConnection
+from .simulator import Simulator
+
+
+@asynccontextmanager
+async def simulated_transport(
+    simulator: Simulator, *, query: Mapping[str, str] | None = None
+) -> AsyncGenerator[MessageTransport]:
+    """Connect to a simulator without a network, on whatever clock Trio has.
+
+    On leaving, the transport is closed and the server has ended.
+
+    Args:
+        simulator: What the server says and does.
+        query: Of the URL that the client would use; None stands for `?model=gpt-realtime-2.1`.
+
+    Yields:
+        The client's end, open.
+
+    Raises:
+        ConfigError: The query is not one that the server knows.
+    """
+    query = {"model": "gpt-realtime-2.1"} if query is None else query
+    connection = simulator.connect(query, now=trio.current_time(), unix_time=time.time())
+    client, server = memory_transport_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_serve, connection, server)
+        try:
+            yield client
+        finally:
+            with trio.CancelScope(shield=True):
+                await client.aclose()
+            nursery.cancel_scope.cancel()
+
+
+async def _serve(connection: SimulatedConnection, transport: MessageTransport) -> None:
+    loop = ServerLoop(connection)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_read, transport, loop, nursery.cancel_scope)
+        closed = await loop.run(transport.send)
+        await transport.aclose(closed.code, closed.reason)
+        nursery.cancel_scope.cancel()
+
+
+async def _read(transport: MessageTransport, loop: ServerLoop, scope: trio.CancelScope) -> None:
+    # However the client went away, the server has nothing more to do.
+    with suppress(ConnectionLost, trio.ClosedResourceError):
+        await transport.pump(loop.deliver)
+    scope.cancel()
+
+
+class ServerLoop:
+    """Gives a connection the time and its messages, and writes what it says."""
+
+    def __init__(self, connection: SimulatedConnection) -> None:
+        self._connection = connection
+        self._unsent: deque[Json] = deque()
+        self._arrival = trio.lowlevel.ParkingLot()
+
+    def deliver(self, payload: bytes | bytearray | memoryview, binary: bool = False) -> None:
+        """See `Deliver`: take a message of the client."""
+        self._unsent += self._connection.receive(bytes(payload), trio.current_time(), binary=binary)
+        self._arrival.unpark_all()
+
+    async def run(self, send: Callable[[bytes], Awaitable[None]]) -> Closed:
+        """Send what the connection says, when it says it, until it closes.
+
+        Raises:
+            Whatever `send` raises.
+        """
+        while True:
+            self._unsent += self._connection.advance(trio.current_time())
+            while self._unsent:
+                await send(json.dumps(self._unsent.popleft()).encode())
+            if self._connection.closed is not None:
+                return self._connection.closed
+            with trio.move_on_at(self._connection.next_deadline()):
+                await self._arrival.park()
