@@ -1,1 +1,58 @@
-"""Structured concurrency for the OpenAI Realtime API."""
+"""Structured concurrency for the OpenAI Realtime API: sessions as Trio scopes, updates as channels."""
+
+from .channels import ChannelStatistics as ChannelStatistics, UpdateChannel as UpdateChannel
+from .connection import RealtimeConnection as RealtimeConnection, open_connection as open_connection
+from .content import image as image, text as text
+from .endpoint import Azure as Azure, Endpoint as Endpoint, OpenAI as OpenAI, Relay as Relay
+from .errors import (
+    ConfigError as ConfigError,
+    ConnectError as ConnectError,
+    ConnectionLost as ConnectionLost,
+    ConnectTimeout as ConnectTimeout,
+    HandshakeRejected as HandshakeRejected,
+    InternalError as InternalError,
+    ProtocolError as ProtocolError,
+    RealtimeError as RealtimeError,
+    ServerError as ServerError,
+    SessionExpired as SessionExpired,
+    SessionRefused as SessionRefused,
+    SubscriberOverflow as SubscriberOverflow,
+)
+from .realtime_session import (
+    RealtimeSession as RealtimeSession,
+    SessionStatistics as SessionStatistics,
+    new_id as new_id,
+)
+from .session import open_session as open_session
+from .state.conversation import Conversation as Conversation
+from .state.item import ConversationItem as ConversationItem, ItemPart as ItemPart
+from .state.updates import (
+    Delta as Delta,
+    ErrorReported as ErrorReported,
+    Interrupted as Interrupted,
+    ItemAppended as ItemAppended,
+    ItemCompleted as ItemCompleted,
+    ItemDeleted as ItemDeleted,
+    ItemRetrieved as ItemRetrieved,
+    ItemTruncated as ItemTruncated,
+    ItemUpdated as ItemUpdated,
+    Lagged as Lagged,
+    RateLimitsUpdated as RateLimitsUpdated,
+    RawEvent as RawEvent,
+    ResponseDone as ResponseDone,
+    ResponseStarted as ResponseStarted,
+    SessionUpdated as SessionUpdated,
+    SpeechStarted as SpeechStarted,
+    SpeechStopped as SpeechStopped,
+    TranscriptionCompleted as TranscriptionCompleted,
+    TranscriptionFailed as TranscriptionFailed,
+    Update as Update,
+)
+from .wire.server_events import ProtocolIssue as ProtocolIssue
+from .wire.session_config import (
+    SemanticVad as SemanticVad,
+    ServerVad as ServerVad,
+    SessionConfig as SessionConfig,
+    Transcription as Transcription,
+    TranscriptionSessionConfig as TranscriptionSessionConfig,
+)

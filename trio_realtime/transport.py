@@ -11,6 +11,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
 
+Payload = bytes | bytearray | memoryview
+
 
 class Deliver(Protocol):
     """Takes one whole message, synchronously; the payload is valid only during the call and must not be kept.
@@ -18,7 +20,7 @@ class Deliver(Protocol):
     It must not raise: what it raises ends the pump and is a bug of the receiver.
     """
 
-    def __call__(self, payload: bytes | bytearray | memoryview, binary: bool = False) -> None:
+    def __call__(self, payload: Payload, binary: bool = False) -> None:
         """Take one text message, or one binary message when `binary` is true."""
 
 

@@ -1,0 +1,80 @@
+"""What waits to be written: filled synchronously, emptied by the one task that writes.
+
+Everything goes out in the order in which it was put in, except that what must not wait behind audio (a cancel, a
+truncation) overtakes the audio that is queued. Audio is bounded; who appends more waits for room.
+"""
+
+from collections import deque
+
+import trio
+
+from .transport import MessageTransport
+
+MAX_QUEUED_AUDIO_BYTES = 2**20
+"""Encoded audio that may wait; 16 seconds of PCM16 at 24,000 Hz."""
+
+
+class Outbox:
+    """The queue between the commands and the socket."""
+
+    def __init__(self) -> None:
+        self._urgent: deque[bytes] = deque()
+        self._queue: deque[bytes] = deque()
+        self._queued_bytes = 0
+        self._writer: trio.lowlevel.Task | None = None
+        self._parking = trio.lowlevel.ParkingLot()
+        self._writing = False
+        self.closed = False
+
+    @property
+    def queued_bytes(self) -> int:
+        """How much waits to be written."""
+        return self._queued_bytes
+
+    def put(self, payload: bytes, *, urgent: bool = False) -> None:
+        """Queue one encoded event; after the session has ended it goes nowhere."""
+        if self.closed:
+            return
+        (self._urgent if urgent else self._queue).append(payload)
+        self._queued_bytes += len(payload)
+        self._wake_writer()
+
+    async def wait_room(self) -> None:
+        """Wait while too much audio is queued; returns at once, without a checkpoint, when there is room."""
+        while self._queued_bytes > MAX_QUEUED_AUDIO_BYTES and not self.closed:
+            await self._parking.park()
+
+    async def wait_empty(self) -> None:
+        """Wait until everything that was put in is written, or nothing will be written any more."""
+        while (self._queued_bytes or self._writing) and not self.closed:
+            await self._parking.park()
+
+    async def write_to(self, transport: MessageTransport) -> None:
+        """Write what is put in, until cancelled or the transport raises."""
+        while True:
+            while not self._queued_bytes:
+                self._writing = False
+                self._parking.unpark_all()
+                self._writer = trio.lowlevel.current_task()
+                await trio.lowlevel.wait_task_rescheduled(self._stop_waiting)
+            self._writing = True
+            batch = (*self._urgent, *self._queue)
+            self._urgent.clear()
+            self._queue.clear()
+            self._queued_bytes = 0
+            self._parking.unpark_all()
+            await transport.send(*batch)
+
+    def close(self) -> None:
+        """Nothing more will be written."""
+        self.closed = True
+        self._parking.unpark_all()
+
+    def _wake_writer(self) -> None:
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            trio.lowlevel.reschedule(writer)
+
+    def _stop_waiting(self, _: object) -> trio.lowlevel.Abort:
+        self._writer = None
+        return trio.lowlevel.Abort.SUCCEEDED

@@ -1,0 +1,556 @@
+"""What the body of a session talks to."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeVar, Unpack, cast, overload
+
+import msgspec
+import trio
+from msgspec import UNSET, Struct
+
+from . import content as content_parts
+from .channels import DEFAULT_BUFFER_BYTES, ChannelStatistics, Overflow, UpdateChannel
+from .errors import ConfigError, RealtimeError
+from .session_scope import SessionScope
+from .state.configuration import SessionKeywords, checked_config, merged, session_config
+from .state.conversation import Conversation
+from .state.item import ConversationItem
+from .state.updates import ItemAppended, ItemCompleted, RawEvent, Update
+from .wire import client_events as client, server_events as server
+from .wire.client_events import ClientEvent
+from .wire.codec import known_client_event
+from .wire.items import FunctionCallOutput, InputText, Item, Message, OutputText, Part
+from .wire.responses import Response, ResponseParams, Usage
+from .wire.session_config import SessionConfig, SessionInfo, TranscriptionSessionConfig, TranscriptionSessionInfo
+
+MAX_APPEND_BYTES = 15 * 2**20
+"""Audio that one append may carry (limit of the protocol); more is split."""
+
+_T = TypeVar("_T")
+
+
+def new_id(prefix: str) -> str:
+    """A new random id, such as `item_9f2c...`; at most 32 characters, as the protocol wants ids of calls."""
+    return f"{prefix}_{secrets.token_hex(12)}"[:32]
+
+
+class SessionStatistics(Struct, frozen=True, kw_only=True):
+    """How a session stands.
+
+    Attributes:
+        received_frames: Messages of the server.
+        received_bytes: Their payload.
+        sent_events: Events that were put into the outbox.
+        queued_bytes: What of them waits to be written.
+        sent_audio_bytes: Audio that was appended, not encoded.
+        retained_audio_bytes: Audio that the conversation holds.
+        malformed_frames: Frames that were not what the protocol says.
+        subscribers: Each subscription.
+    """
+
+    received_frames: int
+    received_bytes: int
+    sent_events: int
+    queued_bytes: int
+    sent_audio_bytes: int
+    retained_audio_bytes: int
+    malformed_frames: int
+    subscribers: tuple[ChannelStatistics, ...]
+
+
+class RealtimeSession:
+    """An open session; `open_session` makes it.
+
+    Commands return when the server has confirmed them, with the server's version of the object, and raise `ServerError`
+    when it refuses. Cancelling a command leaves its event entirely sent or entirely unsent and the session intact; the
+    event is queued before the first checkpoint, so it is sent even in a cancelled scope. What is not valid is refused
+    with `ConfigError` before anything is sent. Before and after the scope, commands raise `trio.ClosedResourceError`;
+    after a failure, the failure.
+
+    Attributes:
+        conversation: The items, live; readable after the scope.
+    """
+
+    def __init__(self, scope: SessionScope) -> None:
+        self._scope = scope
+        self._machine = scope.machine
+        self.conversation: Conversation = scope.machine.conversation
+
+    # --- what is known --------------------------------------------------------------------------------------------
+
+    @property
+    def info(self) -> SessionInfo | TranscriptionSessionInfo | None:
+        """The server's view of the session, from the last `session.created` or `session.updated`."""
+        return self._machine.info
+
+    @property
+    def config(self) -> SessionConfig | TranscriptionSessionConfig:
+        """What the program asked for and the server confirmed, merged key by key."""
+        return self._machine.config
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all responses so far."""
+        return self._machine.total_usage
+
+    @property
+    def last_usage(self) -> Usage | None:
+        """Tokens of the last response that stated them."""
+        return self._machine.usage
+
+    @property
+    def failure(self) -> RealtimeError | None:
+        """Why the session failed, or None; readable after the scope."""
+        return self._scope.failure
+
+    @property
+    def turn_detection_type(self) -> str | None:
+        """`"server_vad"`, `"semantic_vad"`, or None for manual turns."""
+        return self._machine.turn_detection_type
+
+    def statistics(self) -> SessionStatistics:
+        """How the session stands now; readable after the scope."""
+        return SessionStatistics(
+            received_frames=self._scope.received_frames,
+            received_bytes=self._scope.received_bytes,
+            sent_events=self._scope.sent_events,
+            queued_bytes=self._scope.outbox.queued_bytes,
+            sent_audio_bytes=self._machine.sent_audio_bytes,
+            retained_audio_bytes=self.conversation.retained_audio_bytes,
+            malformed_frames=self._machine.malformed_frames,
+            subscribers=self._scope.fanout.statistics(),
+        )
+
+    # --- listening ------------------------------------------------------------------------------------------------
+
+    @overload
+    def updates(
+        self,
+        *,
+        overflow: Overflow = "raise",
+        max_buffer_bytes: int = DEFAULT_BUFFER_BYTES,
+        name: str | None = None,
+    ) -> UpdateChannel[Update]: ...
+
+    @overload
+    def updates(
+        self,
+        *types: type[_T],
+        overflow: Overflow = "raise",
+        max_buffer_bytes: int = DEFAULT_BUFFER_BYTES,
+        name: str | None = None,
+    ) -> UpdateChannel[_T]: ...
+
+    def updates(
+        self,
+        *types: type[Any],
+        overflow: Overflow = "raise",
+        max_buffer_bytes: int = DEFAULT_BUFFER_BYTES,
+        name: str | None = None,
+    ) -> UpdateChannel[Any]:
+        """Subscribe: `with session.updates(...) as updates:` gives a Trio receive channel of what happens from then on.
+
+        A subscriber that falls behind delays nobody. What it has not received is bounded in bytes; at the bound only
+        deltas are affected, whatever is not a delta is kept.
+
+        Args:
+            types: Classes of updates to receive; none means all but `RawEvent`, which repeats everything.
+            overflow: At the bound: `"raise"` `SubscriberOverflow` after what fitted; `"coalesce"` adjacent deltas of
+                one content part into one, and raise if that does not help; `"drop_oldest"` deltas, and say so with
+                `Lagged`.
+            max_buffer_bytes: The bound; by default 64 MiB, which is 22 minutes of PCM16.
+            name: For `SubscriberOverflow` and `statistics()`.
+
+        Raises:
+            ConfigError: An argument is not valid.
+            trio.ClosedResourceError: On entering, when the session has ended.
+        """
+        if overflow not in {"raise", "coalesce", "drop_oldest"}:
+            raise ConfigError(f"overflow must be 'raise', 'coalesce' or 'drop_oldest', not {overflow!r}")
+        if not isinstance(max_buffer_bytes, int) or max_buffer_bytes <= 0:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(f"max_buffer_bytes must be a positive number of bytes, not {max_buffer_bytes!r}")
+        for kind in types:
+            if not isinstance(kind, type):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise ConfigError(f"updates takes classes of updates, such as ItemUpdated, not {kind!r}")
+        return self._scope.fanout.subscribe(types, name=name, max_buffer_bytes=max_buffer_bytes, overflow=overflow)
+
+    def events(
+        self,
+        *,
+        overflow: Overflow = "raise",
+        max_buffer_bytes: int = DEFAULT_BUFFER_BYTES,
+        name: str | None = None,
+    ) -> UpdateChannel[RawEvent]:
+        """Subscribe to the events of both directions as they cross the wire: `updates(RawEvent)`."""
+        return self.updates(RawEvent, overflow=overflow, max_buffer_bytes=max_buffer_bytes, name=name)
+
+    async def wait_item(self) -> ConversationItem:
+        """Wait for the next item that comes into the conversation.
+
+        Raises:
+            trio.ClosedResourceError: The session ended first.
+            RealtimeError: It failed first.
+        """
+        return (await self.wait_for(ItemAppended)).item
+
+    async def wait_completed_item(self) -> ConversationItem:
+        """Wait for the next item that becomes final; raises as `wait_item`."""
+        return (await self.wait_for(ItemCompleted)).item
+
+    async def wait_for(self, kind: type[_T]) -> _T:
+        """Wait for the next update of a class, or for the next event of the server of a class.
+
+        Args:
+            kind: A class of updates, or of `trio_realtime.wire.server_events`.
+
+        Raises:
+            trio.ClosedResourceError: The session ended first.
+            RealtimeError: It failed first.
+
+        Cancellation:
+            Loses nothing; what came meanwhile is in the conversation and in other channels.
+        """
+        self._scope.check_open()
+        is_event = issubclass(kind, server.ServerEventStruct | server.UnknownEvent)
+        with self.updates(
+            cast("type[Any]", RawEvent if is_event else kind), name=f"wait_for {kind.__name__}"
+        ) as updates:
+            try:
+                async for update in updates:
+                    if not is_event:
+                        return cast("_T", update)
+                    if isinstance(update.event, kind):
+                        return update.event
+            except trio.EndOfChannel:
+                pass
+            raise trio.ClosedResourceError(f"the session ended before there was a {kind.__name__}")
+
+    # --- the session ------------------------------------------------------------------------------------------------
+
+    async def update(
+        self, config: SessionConfig | TranscriptionSessionConfig | None = None, /, **keywords: Unpack[SessionKeywords]
+    ) -> SessionInfo | TranscriptionSessionInfo:
+        """Change the configuration, key by key: what is not given keeps its value.
+
+        The acknowledgement does not say which update it answers; it is taken for the oldest that waits.
+
+        Args:
+            config: The change in the wire's own shape, instead of or below the keywords.
+            keywords: As those of `open_session`; None is null for `turn_detection`, `transcription`, `noise_reduction`,
+                `tracing` and `prompt`, and turns them off.
+
+        Returns:
+            The server's view of the whole session.
+
+        Raises:
+            ConfigError: It is not valid, changes nothing, or changes the model. Nothing was sent.
+            ServerError: The server refused it; the configuration is what it was.
+
+        Wire: `session.update`, answered by `session.updated`.
+        """
+        change = requested_configuration(config, keywords)
+        if isinstance(change, SessionConfig) and change.model is not UNSET:
+            raise ConfigError("the model of an open session cannot be changed; open another session")
+        if all(getattr(change, name) is UNSET for name in change.__struct_fields__):
+            raise ConfigError("update was given nothing to change")
+        return cast(
+            "SessionInfo | TranscriptionSessionInfo",
+            await self._scope.command(client.SessionUpdate(event_id=new_id("event"), session=change)),
+        )
+
+    # --- items ------------------------------------------------------------------------------------------------------
+
+    async def send_message(
+        self,
+        content: str | Sequence[Part | str],
+        *,
+        role: Literal["user", "system", "assistant"] = "user",
+        respond: bool | None = None,
+        previous_item_id: str | None = None,
+    ) -> ConversationItem | None:
+        """Add a message to the conversation, and ask for a response to it.
+
+        Args:
+            content: Text, or a list of parts (`trio_realtime.content`); an empty list adds nothing.
+            role: Who says it.
+            respond: Whether to ask for a response; None means yes for a user, no for others. Messages that are sent
+                while a response is under way get one response together, when it is over.
+            previous_item_id: Insert it after this item; `"root"` is the front, None the end.
+
+        Returns:
+            The item, when the server has it, without waiting for the response; None for an empty list.
+
+        Raises:
+            ConfigError: An argument is not valid; nothing was sent.
+            ServerError: The server refused the item.
+
+        Wire: `conversation.item.create`, answered by `conversation.item.added`; then `response.create`.
+        """
+        if role not in {"user", "system", "assistant"}:
+            raise ConfigError(f"role must be 'user', 'system' or 'assistant', not {role!r}")
+        parts = _parts(content, role)
+        respond = role == "user" if respond is None else respond
+        if not parts:
+            self._scope.check_open()
+            if respond:
+                self._respond()
+            await trio.lowlevel.checkpoint()
+            return None
+        item = Message(id=new_id("item"), role=role, content=parts)
+        return await self._create_item(item, previous_item_id, respond=respond)
+
+    async def create_item(self, item: Item, *, previous_item_id: str | None = None) -> ConversationItem:
+        """Add any item to the conversation; its id is chosen here unless it has one.
+
+        Args:
+            item: A struct of `trio_realtime.wire.items`; it is not changed.
+            previous_item_id: Insert it after this item; `"root"` is the front, None the end.
+
+        Raises:
+            ConfigError: The item is not valid, its id is taken, or `previous_item_id` is unknown; nothing was sent.
+            ServerError: The server refused it.
+
+        Wire: `conversation.item.create`, answered by `conversation.item.added`.
+        """
+        if item.id is None:
+            item = msgspec.structs.replace(item, id=new_id("item"))
+        return await self._create_item(item, previous_item_id, respond=False)
+
+    async def send_tool_output(self, call_id: str, output: Any, *, respond: bool = True) -> ConversationItem:
+        """Answer a function call that the program handles itself.
+
+        Args:
+            call_id: Id of the call, `item.call_id`.
+            output: Text as it is; anything else as JSON, None as `null`.
+            respond: Whether to ask for a response, when none is under way.
+
+        Raises:
+            ConfigError: There is no such call, or the output cannot be encoded; nothing was sent.
+            ServerError: The server refused it.
+
+        Wire: `conversation.item.create` of a `function_call_output`.
+        """
+        calls = [item for item in self.conversation if item.type == "function_call" and item.call_id == call_id]
+        if not calls:
+            raise ConfigError(f"there is no function call with the id {call_id!r} in the conversation")
+        try:
+            words = output if isinstance(output, str) else msgspec.json.encode(output).decode()
+        except (msgspec.MsgspecError, TypeError, ValueError, RecursionError, OverflowError) as error:
+            raise ConfigError(f"the output of call {call_id!r} cannot be encoded as JSON: {error}") from error
+        item = FunctionCallOutput(id=new_id("item"), call_id=call_id, output=words)
+        return await self._create_item(item, None, respond=respond)
+
+    async def _create_item(self, item: Item, previous_item_id: str | None, *, respond: bool) -> ConversationItem:
+        event = client.ConversationItemCreate(
+            event_id=new_id("event"),
+            item=item,
+            previous_item_id=UNSET if previous_item_id is None else previous_item_id,
+        )
+        return cast("ConversationItem", await self._scope.command(event, then=self._respond if respond else None))
+
+    def _respond(self) -> None:
+        self._scope.request_response(client.ResponseCreate(event_id=new_id("event")))
+
+    async def delete_item(self, item_id: str) -> ConversationItem | None:
+        """Remove an item.
+
+        Returns:
+            What it was.
+
+        Raises:
+            ConfigError: There is no such item; nothing was sent.
+            ServerError: The server refused it.
+
+        Wire: `conversation.item.delete`, answered by `conversation.item.deleted`.
+        """
+        event = client.ConversationItemDelete(event_id=new_id("event"), item_id=item_id)
+        return cast("ConversationItem | None", await self._scope.command(event))
+
+    async def retrieve_item(self, item_id: str) -> Item:
+        """Ask the server for an item with its audio; the conversation takes it over.
+
+        Returns:
+            The server's item, as a struct of `trio_realtime.wire.items`.
+
+        Raises:
+            ConfigError: There is no such item; nothing was sent.
+            ServerError: The server refused it.
+
+        Wire: `conversation.item.retrieve`, answered by `conversation.item.retrieved`.
+        """
+        event = client.ConversationItemRetrieve(event_id=new_id("event"), item_id=item_id)
+        return cast("Item", await self._scope.command(event))
+
+    async def truncate_item(
+        self, item_id: str, *, audio_end_ms: int, content_index: int = 0
+    ) -> ConversationItem | None:
+        """Cut the audio of an assistant's item; its transcript is dropped with what was not heard.
+
+        Args:
+            item_id: The item.
+            audio_end_ms: How many milliseconds of the part are kept; at most what was received.
+            content_index: Which content part.
+
+        Raises:
+            ConfigError: There is no such item, it is not the assistant's, or it has less audio; nothing was sent.
+            ServerError: The server refused it.
+
+        Wire: `conversation.item.truncate`, answered by `conversation.item.truncated`.
+        """
+        event = client.ConversationItemTruncate(
+            event_id=new_id("event"), item_id=item_id, content_index=content_index, audio_end_ms=audio_end_ms
+        )
+        return cast("ConversationItem | None", await self._scope.command(event))
+
+    # --- audio ------------------------------------------------------------------------------------------------------
+
+    async def append_audio(self, audio: Any) -> None:
+        """Send audio of the user, as it comes from a microphone.
+
+        The server never answers this; it returns when the audio is queued, and waits first while more than a mebibyte
+        is queued already. More than 15 MiB is split.
+
+        Args:
+            audio: Mono, in the session's input format: PCM16 little-endian at 24,000 Hz as `bytes`, `bytearray`,
+                `memoryview` or a 16-bit integer array, or `bytes` of G.711 at 8,000 Hz. Empty audio sends nothing.
+
+        Raises:
+            ConfigError: It is none of these, or an odd number of bytes of PCM16; nothing was sent.
+
+        Cancellation:
+            While waiting for room nothing of it is sent; each frame is sent whole or not at all.
+
+        Wire: `input_audio_buffer.append`.
+        """
+        self._scope.check_open()
+        data = self._machine.input_encoding.audio_bytes(audio)
+        await trio.lowlevel.checkpoint()
+        for start in range(0, len(data), MAX_APPEND_BYTES):
+            await self._scope.outbox.wait_room()
+            self._scope.check_open()
+            piece = data if len(data) <= MAX_APPEND_BYTES else data[start : start + MAX_APPEND_BYTES]
+            self._scope.post(client.InputAudioBufferAppend(audio=piece))
+
+    async def commit_audio(self) -> str | None:
+        """Make the audio that was appended a user item; only for manual turns, turn detection commits by itself.
+
+        The acknowledgement does not say which commit it answers; it is taken for the oldest that waits.
+
+        Returns:
+            Id of the item, where the server says it.
+
+        Raises:
+            ServerError: The server refused it, for instance because it has less than 100 ms of audio.
+
+        Wire: `input_audio_buffer.commit`, answered by `input_audio_buffer.committed`.
+        """
+        return cast("str | None", await self._scope.command(client.InputAudioBufferCommit(event_id=new_id("event"))))
+
+    async def clear_audio(self) -> None:
+        """Drop the audio that was appended and not committed.
+
+        The acknowledgement does not say which clear it answers; it is taken for the oldest that waits.
+
+        Wire: `input_audio_buffer.clear`, answered by `input_audio_buffer.cleared`.
+        """
+        await self._scope.command(client.InputAudioBufferClear(event_id=new_id("event")))
+
+    # --- responses ----------------------------------------------------------------------------------------------------
+
+    async def create_response(self, params: ResponseParams | None = None) -> Response:
+        """Ask for a response, when none is under way; with manual turns what was appended is committed first.
+
+        A response beside the conversation (`conversation="none"`) does not wait for others. A request that crosses the
+        server's own turn detection on the wire is sent again after the response that won.
+
+        Args:
+            params: What this response does differently from the session's configuration.
+
+        Returns:
+            The response as it begins.
+
+        Raises:
+            ConfigError: A parameter is not valid; nothing was sent.
+            ServerError: The server refused it.
+
+        Cancellation:
+            While it waits for its turn nothing is sent, and nothing will be. After that the response goes on.
+
+        Wire: `response.create`, answered by `response.created`.
+        """
+        event = client.ResponseCreate(event_id=new_id("event"), response=UNSET if params is None else params)
+        return cast("Response", await self._scope.command(event))
+
+    async def cancel_response(self, response_id: str | None = None) -> Response | None:
+        """Cancel a response; nothing is sent when it is not under way.
+
+        Args:
+            response_id: Which one; None for the conversation's.
+
+        Returns:
+            The response as it ended, or None when there was nothing to cancel.
+
+        Wire: `response.cancel` with the id, answered by `response.done`.
+        """
+        event = client.ResponseCancel(
+            event_id=new_id("event"), response_id=UNSET if response_id is None else response_id
+        )
+        return cast("Response | None", await self._scope.command(event))
+
+    # --- raw ----------------------------------------------------------------------------------------------------------
+
+    async def send(self, event: ClientEvent | Mapping[str, Any]) -> None:
+        """Send an event as it is; returns when it is queued, whatever the server answers.
+
+        Args:
+            event: A struct of `trio_realtime.wire.client_events`, or a mapping in the wire's own shape, also of a type
+                that this library does not know.
+
+        Raises:
+            ConfigError: It is not valid; nothing was sent.
+        """
+        self._scope.check_open()
+        if isinstance(event, Mapping):
+            raw = dict(cast("Mapping[str, Any]", event))
+            known = known_client_event(raw)
+            if known is None:
+                self._scope.put_unknown(raw)
+                await trio.lowlevel.checkpoint()
+                return
+            event = known
+        if event.event_id is UNSET and not isinstance(event, client.InputAudioBufferAppend):
+            event = msgspec.structs.replace(event, event_id=new_id("event"))
+        self._scope.check(event)
+        self._scope.post(event)
+        await trio.lowlevel.checkpoint()
+
+
+def requested_configuration(
+    config: SessionConfig | TranscriptionSessionConfig | None, keywords: SessionKeywords
+) -> SessionConfig | TranscriptionSessionConfig:
+    """What the struct and the keywords ask for together; raises `ConfigError` for what the protocol does not allow."""
+    if isinstance(config, TranscriptionSessionConfig):
+        if keywords:
+            raise ConfigError("a transcription session is configured with the struct alone, without keywords")
+        return config
+    if config is not None and not isinstance(config, SessionConfig):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigError(
+            f"config must be a SessionConfig or a TranscriptionSessionConfig, not {type(config).__name__}"
+        )
+    below = SessionConfig() if config is None else checked_config(config)
+    return merged(below, session_config(keywords))
+
+
+def _parts(content: str | Sequence[Part | str], role: str) -> list[Part]:
+    listed: Sequence[Any] = [content] if isinstance(content, str) else content
+    if not isinstance(listed, Sequence) or isinstance(listed, bytes | bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigError(f"content must be text or a list of parts, not {type(content).__name__}")
+    parts: list[Part] = []
+    for given in listed:
+        part = content_parts.text(given) if isinstance(given, str) else given
+        if not isinstance(part, Part):
+            raise ConfigError(f"content has a {type(given).__name__}; expected text or a part, such as image(...)")
+        if role == "assistant" and isinstance(part, InputText):
+            part = OutputText(text=part.text)
+        parts.append(part)
+    return parts

@@ -1,0 +1,136 @@
+"""`open_session`: a session as a scope."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Unpack, cast
+
+from .connection import DEFAULT_MODEL, closing_transport, open_endpoint
+from .endpoint import Endpoint, OpenAI
+from .errors import ConfigError
+from .realtime_session import RealtimeSession, new_id, requested_configuration
+from .session_scope import SessionScope
+from .state.configuration import SessionKeywords
+from .state.machine import Machine
+from .transport import MessageTransport
+from .wire import client_events as client
+from .wire.session_config import SessionConfig, TranscriptionSessionConfig
+
+
+@asynccontextmanager
+async def open_session(
+    *,
+    model: str = DEFAULT_MODEL,
+    endpoint: Endpoint | None = None,
+    config: SessionConfig | TranscriptionSessionConfig | None = None,
+    transport: MessageTransport | None = None,
+    call_id: str | None = None,
+    connect_timeout: float = 10.0,
+    close_timeout: float = 1.0,
+    heartbeat_interval: float = 20.0,
+    heartbeat_timeout: float = 20.0,
+    write_timeout: float = 10.0,
+    max_message_bytes: int = 32 * 2**20,
+    input_audio_seconds: float = 600.0,
+    retained_audio_bytes: int = 64 * 2**20,
+    malformed_run_limit: int = 16,
+    **keywords: Unpack[SessionKeywords],
+) -> AsyncGenerator[RealtimeSession]:
+    """Open a session; when the scope ends, every task, socket and channel of it has ended.
+
+    It connects, waits for `session.created`, sends one `session.update` with the whole configuration and waits for
+    `session.updated`; then the body runs. On the way out the close is polite, within `close_timeout`, or immediate when
+    the scope is cancelled. The body's own exception leaves as itself. When the session fails, channels and commands get
+    what arrived before and then the failure; the body has `close_timeout` to act on it and is then cancelled, and the
+    failure leaves the scope even if the body caught it or never listened.
+
+    Args:
+        model: In the address, not changeable later; on Azure the deployment.
+        endpoint: Where to connect; None is `OpenAI()` with the key in `OPENAI_API_KEY`.
+        config: The configuration in the wire's own shape, instead of or below the keywords. With a
+            `TranscriptionSessionConfig` the session only transcribes, and has no model.
+        transport: An open transport to use instead of connecting; it is closed on the way out.
+        call_id: Join the call with this id (WebRTC, SIP) beside its media, instead of a session of its own.
+        connect_timeout: Seconds from dialling to the acknowledged configuration.
+        close_timeout: Seconds for a polite close, and for the body after a failure.
+        heartbeat_interval: Seconds without any traffic from the server after which it is asked for a sign of life.
+        heartbeat_timeout: Seconds to wait for one.
+        write_timeout: Seconds that one write may take.
+        max_message_bytes: The longest message that is accepted.
+        input_audio_seconds: How much sent audio is kept, to cut the user's turns out of it.
+        retained_audio_bytes: How much audio the conversation keeps; the oldest goes first.
+        malformed_run_limit: How many malformed frames in a row end the session.
+        keywords: `instructions`, `output_modalities`, `max_output_tokens`, `tools`, `tool_choice`,
+            `parallel_tool_calls`, `reasoning`, `tracing`, `truncation`, `prompt`, `include` as in the protocol;
+            `voice`, `speed`, `output_format` of `audio.output`; `turn_detection`, `transcription`, `noise_reduction`,
+            `input_format` of `audio.input`.
+
+    Raises:
+        ConfigError: An argument is not valid, or there is no key; nothing was sent.
+        ConnectTimeout: There was no session within `connect_timeout`.
+        HandshakeRejected: The server answered with another HTTP status.
+        SessionRefused: The server sent an error instead of a session, or refused the configuration.
+        ConnectError: The connection failed in another way before there was a session.
+        ConnectionLost: The connection broke later (`SessionExpired` when the session's time was up).
+        ProtocolError: The server sent a run of malformed frames, or a message over the limit.
+
+    Cancellation:
+        At any point: nothing of the session is left.
+
+    Wire: `session.created`, `session.update`, `session.updated`.
+    """
+    for name, seconds in (
+        ("connect_timeout", connect_timeout),
+        ("close_timeout", close_timeout),
+        ("heartbeat_interval", heartbeat_interval),
+        ("heartbeat_timeout", heartbeat_timeout),
+        ("write_timeout", write_timeout),
+        ("max_message_bytes", max_message_bytes),
+        ("input_audio_seconds", input_audio_seconds),
+        ("malformed_run_limit", malformed_run_limit),
+    ):
+        if not seconds > 0:
+            raise ConfigError(f"{name} must be greater than 0, not {seconds!r}")
+    if retained_audio_bytes < 0:
+        raise ConfigError(f"retained_audio_bytes must not be negative, not {retained_audio_bytes!r}")
+    first = requested_configuration(config, keywords)
+    if call_id is not None:
+        query = {"call_id": call_id}
+    elif isinstance(first, TranscriptionSessionConfig):
+        query = {"intent": "transcription"}
+    else:
+        query = {"model": model}
+    if transport is None:
+        endpoint = endpoint or OpenAI()
+
+    def dial(seconds: float) -> AbstractAsyncContextManager[MessageTransport]:
+        if transport is not None:
+            return closing_transport(transport)
+        return open_endpoint(
+            cast("Endpoint", endpoint),
+            query=query,
+            connect_timeout=seconds,
+            close_timeout=close_timeout,
+            heartbeat_interval=heartbeat_interval,
+            heartbeat_timeout=heartbeat_timeout,
+            write_timeout=write_timeout,
+            max_message_bytes=max_message_bytes,
+        )
+
+    machine = Machine(
+        new_id=lambda: new_id("event"),
+        retained_audio_bytes=retained_audio_bytes,
+        input_audio_seconds=input_audio_seconds,
+        malformed_run_limit=malformed_run_limit,
+        knows_all_items=call_id is None,
+    )
+    scope = SessionScope(
+        dial=dial,
+        machine=machine,
+        first_update=client.SessionUpdate(event_id=new_id("event"), session=first),
+        waits_for_created=call_id is None,
+        connect_timeout=connect_timeout,
+        close_timeout=close_timeout,
+    )
+    scope.check(scope.first_update)
+    async with scope:
+        yield RealtimeSession(scope)

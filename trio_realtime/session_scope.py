@@ -1,0 +1,401 @@
+"""How a session begins, runs and ends: its tasks, its failure, and the way out.
+
+Theory of operation. Two tasks run in the session's nursery: the pump, in which the transport hands over each message,
+and the writer, which empties the outbox. A message goes synchronously through the codec and the machine, and the
+effects synchronously to the subscribers' channels, the waiting commands and the outbox. Commands come the same way from
+the other side, so that they happen whole or not at all; only waiting for the server's answer can be cancelled.
+
+The tasks never raise what can be expected: they record the failure, which ends the channels, wakes every waiter, and
+gives the body `close_timeout` before it is cancelled. The nursery never sees the body's exception, so nothing wraps it.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from types import TracebackType
+from typing import Any
+
+import trio
+
+from .channels import Fanout
+from .errors import (
+    ConnectError,
+    ConnectionLost,
+    ConnectTimeout,
+    InternalError,
+    ProtocolError,
+    RealtimeError,
+    ServerError,
+    SessionRefused,
+    own_instance,
+)
+from .outbox import Outbox
+from .state.effects import Effects
+from .state.machine import Machine, without_token
+from .state.requests import Settled
+from .state.updates import ErrorReported, RawEvent
+from .transport import MessageTransport, Payload
+from .wire import client_events as client, server_events as server
+from .wire.client_events import ClientEvent
+from .wire.codec import Codec, encode_unknown
+
+logger = logging.getLogger("trio_realtime")
+
+_URGENT = (client.ResponseCancel, client.ConversationItemTruncate, client.OutputAudioBufferClear)
+
+
+class _Waiter:
+    """One command that waits for its answer."""
+
+    def __init__(self) -> None:
+        self._answered = trio.Event()
+        self._settled: Settled | None = None
+        self._failure: BaseException | None = None
+
+    def settle(self, settled: Settled) -> None:
+        self._settled = settled
+        self._answered.set()
+
+    def fail(self, error: BaseException) -> None:
+        self._failure = error
+        self._answered.set()
+
+    async def wait(self) -> Any:
+        await self._answered.wait()
+        if self._settled is None:
+            raise self._failure or trio.ClosedResourceError("the session has ended")
+        if self._settled.error is not None:
+            raise self._settled.error
+        return self._settled.result
+
+
+class SessionScope:
+    """The running part of a session, as an async context manager.
+
+    Args:
+        dial: Opens the transport, given how many seconds it may take.
+        machine: The session's state.
+        first_update: The whole configuration, sent before anything else.
+        waits_for_created: False on a sideband connection, where the server sends no `session.created`.
+        connect_timeout: Seconds from dialling to the acknowledged configuration.
+        close_timeout: Seconds for a polite close, and for the body after a failure.
+    """
+
+    def __init__(
+        self,
+        *,
+        dial: Callable[[float], AbstractAsyncContextManager[MessageTransport]],
+        machine: Machine,
+        first_update: client.SessionUpdate,
+        waits_for_created: bool,
+        connect_timeout: float,
+        close_timeout: float,
+    ) -> None:
+        self.machine = machine
+        self.fanout = Fanout()
+        self.outbox = Outbox()
+        self.failure: RealtimeError | None = None
+        self.received_frames = 0
+        self.received_bytes = 0
+        self.sent_events = 0
+        self._dial = dial
+        self.first_update = first_update
+        self._waits_for_created = waits_for_created
+        self._connect_timeout = connect_timeout
+        self._close_timeout = close_timeout
+        self._codec = Codec()
+        self._stack = AsyncExitStack()
+        self._nursery_manager: AbstractAsyncContextManager[trio.Nursery] | None = None
+        self._nursery: trio.Nursery | None = None
+        self._body_scope = trio.CancelScope()
+        self._transport: MessageTransport | None = None
+        self._waiters: dict[str, _Waiter] = {}
+        self._state = "new"
+        self._created = trio.Event()
+        self._refusal: ServerError | None = None
+
+    # --- the way in ---------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> "SessionScope":
+        deadline = trio.current_time() + self._connect_timeout
+        self._state = "opening"
+        try:
+            transport = await self._stack.enter_async_context(self._dial(self._connect_timeout))
+            self._transport = transport
+            self._nursery_manager = trio.open_nursery()
+            self._nursery = await self._nursery_manager.__aenter__()
+            self._nursery.start_soon(self._pump, transport)
+            self._nursery.start_soon(self._write, transport)
+            with trio.move_on_at(deadline) as connecting:
+                await self._configure()
+            if connecting.cancelled_caught:
+                raise self._too_late()
+        except BaseException:
+            await self._leave(politely=False)
+            raise
+        self._state = "open"
+        self._body_scope.__enter__()
+        if self.failure is not None:  # it ended between the acknowledgement and here
+            self._body_scope.deadline = trio.current_time() + self._close_timeout
+        return self
+
+    async def _configure(self) -> None:
+        try:
+            if self._waits_for_created:
+                await self._created.wait()
+                if self.failure is not None:
+                    raise self.failure
+                if self._refusal is not None:
+                    raise self._refusal
+            await self.command(self.first_update)
+        except ServerError as error:
+            raise _refused(error) from None
+        except (ConnectionLost, ProtocolError, InternalError) as error:
+            if self._refusal is not None:
+                raise _refused(self._refusal) from error
+            raise ConnectError(f"the connection ended before there was a session: {error}") from error
+
+    def _too_late(self) -> ConnectTimeout:
+        if self._refusal is not None:
+            raise _refused(self._refusal)
+        awaited = "session.updated" if self._created.is_set() else "session.created"
+        return ConnectTimeout(
+            f"the server accepted the connection but sent no {awaited} within {self._connect_timeout} s"
+        )
+
+    # --- the way out --------------------------------------------------------------------------------------------
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        error = exc
+        try:
+            if self._body_scope.__exit__(exc_type, exc, traceback):
+                error = None
+        except BaseException as remaining:  # noqa: BLE001  it is raised below, after the session has ended
+            error = remaining
+        cancelled_outside = trio.current_effective_deadline() == -math.inf
+        try:
+            await self._leave(politely=self.failure is None and not cancelled_outside)
+        except trio.Cancelled:
+            # The close was cancelled and is done all the same; the body's own exception is not masked by that.
+            if error is None:
+                raise
+        if error is not None:
+            if self.failure is not None and error.__context__ is None and not isinstance(error, RealtimeError):
+                error.__context__ = self.failure
+            if error is exc:
+                return False
+            raise error
+        if self.failure is not None and not cancelled_outside:
+            raise own_instance(self.failure)
+        return exc is not None
+
+    async def _leave(self, *, politely: bool) -> None:
+        """End everything; whatever happens, nothing of the session is left afterwards."""
+        self._state = "leaving"
+        try:
+            if politely and self._transport is not None:
+                with trio.move_on_after(self._close_timeout):
+                    await self.outbox.wait_empty()
+                    await self._transport.aclose()
+        finally:
+            if self._nursery is not None and self._nursery_manager is not None:
+                # Shielded, or a cancellation from outside would come out of the nursery in a group.
+                self._nursery.cancel_scope.cancel()
+                self._nursery.cancel_scope.shield = True
+                await self._nursery_manager.__aexit__(None, None, None)
+            self._state = "left"
+            self.outbox.close()
+            self.fanout.end(self.failure)
+            for waiter in self._waiters.values():
+                waiter.fail(trio.ClosedResourceError("the session has ended"))
+            with trio.CancelScope() as at_once:  # the polite part is over
+                at_once.cancel()
+                await self._stack.aclose()
+
+    def fail(self, error: RealtimeError) -> None:
+        """The session is over; the first failure counts.
+
+        Subscribers and waiters get what arrived before, then this; the body has `close_timeout` to act on it.
+        """
+        if self.failure is not None or self._state in {"leaving", "left"}:
+            return
+        self.failure = error
+        logger.error("session failed: %s", error)
+        self.outbox.close()
+        self.fanout.end(error)
+        for waiter in self._waiters.values():
+            waiter.fail(own_instance(error))
+        self._created.set()
+        if self._state == "open":
+            self._body_scope.deadline = trio.current_time() + self._close_timeout
+
+    # --- the tasks ----------------------------------------------------------------------------------------------
+
+    async def _pump(self, transport: MessageTransport) -> None:
+        try:
+            closed = await transport.pump(self._deliver)
+            self._connection_ended(closed.code, closed.reason, None)
+        except ConnectionLost as error:
+            self._connection_ended(error.code, error.reason, error)
+        except RealtimeError as error:
+            self._connection_ended(None, "", error)
+        except trio.ClosedResourceError:
+            pass
+        except Exception as error:  # noqa: BLE001  a bug here must not take the body's exception with it
+            self._bug(error)
+
+    async def _write(self, transport: MessageTransport) -> None:
+        try:
+            await self.outbox.write_to(transport)
+        except ConnectionLost as error:
+            self._connection_ended(error.code, error.reason, error)
+        except trio.ClosedResourceError:
+            pass
+        except Exception as error:  # noqa: BLE001  as above
+            self._bug(error)
+
+    def _connection_ended(self, code: int | None, reason: str, cause: RealtimeError | None) -> None:
+        if self.failure is None and self._state not in {"leaving", "left"}:
+            self.apply(self.machine.connection_ended(code=code, reason=reason, cause=cause, unix_time=time.time()))
+
+    def _bug(self, error: Exception) -> None:
+        failure = InternalError(f"a bug in trio_realtime, please report it: {error!r}")
+        failure.__cause__ = error
+        self.fail(failure)
+
+    def _deliver(self, payload: Payload, binary: bool = False) -> None:
+        if self.failure is not None or self._state == "leaving":
+            return
+        self.received_frames += 1
+        self.received_bytes += len(payload)
+        try:
+            if binary:
+                event: Any = server.ProtocolIssue(reason="a binary message; the protocol has none")
+            else:
+                event = self._codec.decode(payload)
+            if logger.isEnabledFor(logging.DEBUG):
+                logger.debug("received %r", event)
+            if self._state == "opening":
+                self._watch_opening(event)
+            self.apply(self.machine.receive(event))
+        except Exception as error:  # noqa: BLE001  as above
+            self._bug(error)
+
+    def _watch_opening(self, event: Any) -> None:
+        if isinstance(event, server.SessionCreated):
+            self._created.set()
+        elif isinstance(event, server.Error):
+            details = event.error
+            self._refusal = ServerError(
+                details.message or details.code or "the server sent an error without a message",
+                type=details.type,
+                code=details.code,
+                param=details.param,
+                event_id=details.event_id,
+            )
+            # Whatever it names: before there is a session there is nothing else that it can be about.
+            self._created.set()
+            for waiter in self._waiters.values():
+                waiter.fail(self._refusal)
+
+    # --- events and commands ------------------------------------------------------------------------------------
+
+    def apply(self, effects: Effects) -> None:
+        """Do what the machine says has to happen."""
+        for event in effects.send:
+            self._put(event)
+        for update in effects.publish:
+            self.fanout.publish(update)
+        if effects.event is not None and self.fanout.wants(RawEvent):
+            self.fanout.publish(RawEvent(time=trio.current_time(), source="server", event=effects.event))
+        for settled in effects.settle:
+            waiter = self._waiters.get(settled.event_id)
+            if waiter is not None:
+                waiter.settle(settled)
+            elif settled.error is not None:
+                self.fanout.publish(ErrorReported(error=settled.error))
+                logger.error("the server reported an error: %s", settled.error)
+        if effects.failure is not None:
+            self.fail(effects.failure)
+
+    def _put(self, event: ClientEvent) -> None:
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("sent %r", event)
+        self.sent_events += 1
+        self.outbox.put(self._codec.encode(event), urgent=isinstance(event, _URGENT))
+        if self.fanout.wants(RawEvent):
+            self._publish_sent(without_token(event))
+
+    def put_unknown(self, raw: dict[str, Any]) -> None:
+        """Queue an event that no struct of this library can hold; the machine does not know of it.
+
+        Raises:
+            ConfigError: It cannot be encoded; nothing was sent.
+        """
+        encoded = encode_unknown(raw)
+        logger.debug("sent %s", raw.get("type"))
+        self.sent_events += 1
+        self.outbox.put(encoded)
+        if self.fanout.wants(RawEvent):
+            self._publish_sent(raw)
+
+    def _publish_sent(self, event: Any) -> None:
+        self.fanout.publish(RawEvent(time=trio.current_time(), source="client", event=event))
+
+    def check_open(self) -> None:
+        """Refuse to do anything before the session begins and after it has ended.
+
+        Raises:
+            trio.ClosedResourceError: It has not begun, or has ended.
+            RealtimeError: It has failed with this.
+        """
+        if self.failure is not None:
+            raise own_instance(self.failure)
+        if self._state not in {"open", "opening"}:
+            raise trio.ClosedResourceError("the session is not open: use it inside `async with open_session(...)`")
+
+    def check(self, event: ClientEvent) -> None:
+        """Hold an event against the protocol before anything changes; raises `ConfigError`."""
+        self._codec.encode(event)
+
+    def post(self, event: ClientEvent) -> None:
+        """Send an event, without waiting for its answer."""
+        self.apply(self.machine.command(event))
+
+    def request_response(self, event: client.ResponseCreate) -> None:
+        """Ask for a response that follows from something else that was sent; several that wait become one."""
+        self.apply(self.machine.create_response(event, automatic=True))
+
+    async def command(self, event: ClientEvent, *, then: Callable[[], None] | None = None) -> Any:
+        """Send an event and wait for its answer: the server's version of what it is about.
+
+        Args:
+            event: With its `event_id`.
+            then: Called once the event is queued, before anything can be cancelled.
+
+        Raises:
+            ConfigError: The event was refused here; nothing was sent.
+            ServerError: The server refused it; the session goes on.
+            RealtimeError: The session failed meanwhile.
+            trio.ClosedResourceError: The session is not open.
+        """
+        self.check_open()
+        self.check(event)
+        event_id = str(event.event_id)
+        waiter = self._waiters[event_id] = _Waiter()
+        try:
+            self.post(event)
+            if then is not None:
+                then()
+            return await waiter.wait()
+        finally:
+            del self._waiters[event_id]
+            self.machine.forget(event_id)
+
+
+def _refused(error: ServerError) -> SessionRefused:
+    return SessionRefused(error.message, type=error.type, code=error.code, param=error.param, event_id=error.event_id)

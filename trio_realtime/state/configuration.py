@@ -1,0 +1,138 @@
+"""The configuration that the program asks for: keywords to the wire's shape, and changes key by key."""
+
+from typing import Any, TypedDict, TypeVar
+
+import msgspec
+from msgspec import UNSET
+
+from ..errors import ConfigError
+from ..wire.session_config import (
+    AudioFormat,
+    NoiseReduction,
+    Prompt,
+    Reasoning,
+    SessionConfig,
+    Tool,
+    ToolChoice,
+    TracingConfig,
+    Transcription,
+    Truncation,
+    TurnDetection,
+    Voice,
+)
+from ..wire.struct import RequestStruct
+
+_S = TypeVar("_S", bound=RequestStruct)
+
+
+class SessionKeywords(TypedDict, total=False):
+    """The configuration of a session as keywords; one that is left out keeps its value.
+
+    A value may be the struct of the protocol, a mapping in its shape, or where it is mostly its tag, that string:
+    `turn_detection="semantic_vad"`, `output_format="audio/pcmu"`, `transcription="gpt-realtime-whisper"`.
+    """
+
+    instructions: str
+    output_modalities: list[str]
+    max_output_tokens: int | str
+    tools: list[Tool | dict[str, Any]]
+    tool_choice: ToolChoice | dict[str, Any]
+    parallel_tool_calls: bool
+    reasoning: Reasoning | dict[str, Any]
+    tracing: str | TracingConfig | dict[str, Any] | None
+    truncation: Truncation | dict[str, Any]
+    prompt: Prompt | dict[str, Any] | None
+    include: list[str]
+    voice: str | Voice | dict[str, Any]
+    speed: float
+    output_format: str | AudioFormat | dict[str, Any]
+    input_format: str | AudioFormat | dict[str, Any]
+    turn_detection: str | TurnDetection | dict[str, Any] | None
+    transcription: str | Transcription | dict[str, Any] | None
+    noise_reduction: str | NoiseReduction | dict[str, Any] | None
+
+
+_PATHS: dict[str, tuple[str, ...]] = {
+    "voice": ("audio", "output", "voice"),
+    "speed": ("audio", "output", "speed"),
+    "output_format": ("audio", "output", "format"),
+    "input_format": ("audio", "input", "format"),
+    "turn_detection": ("audio", "input", "turn_detection"),
+    "transcription": ("audio", "input", "transcription"),
+    "noise_reduction": ("audio", "input", "noise_reduction"),
+}
+_STRING_MEANS = {
+    "output_format": "type",
+    "input_format": "type",
+    "turn_detection": "type",
+    "noise_reduction": "type",
+    "transcription": "model",
+}
+
+
+def session_config(keywords: SessionKeywords) -> SessionConfig:
+    """The keywords in the wire's own shape.
+
+    Raises:
+        ConfigError: A keyword is unknown, or its value has a type or range that the protocol does not allow.
+    """
+    wire: dict[str, Any] = {"type": "realtime"}
+    for name, given in keywords.items():
+        if name not in SessionKeywords.__annotations__:
+            known = ", ".join(sorted(SessionKeywords.__annotations__))
+            raise ConfigError(f"there is no session keyword {name!r}; there are {known}")
+        value: Any = given
+        if isinstance(value, str) and name in _STRING_MEANS:
+            value = {_STRING_MEANS[name]: value}
+        place = wire
+        *folders, leaf = _PATHS.get(name, (name,))
+        for folder in folders:
+            place = place.setdefault(folder, {})
+        place[leaf] = value
+    return checked_config(wire)
+
+
+def checked_config(config: object) -> SessionConfig:
+    """Make a configuration of a mapping, and hold it against the protocol's types and ranges.
+
+    Raises:
+        ConfigError: It has a key, a type or a value that the protocol does not allow.
+    """
+    try:
+        wire = msgspec.to_builtins(config)
+        converted = msgspec.convert(wire, SessionConfig)
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"the session configuration is not valid: {error}") from error
+    known = msgspec.to_builtins(converted)
+    lost = _unknown_keys(wire, known, "")
+    if lost:
+        raise ConfigError(f"the session configuration has keys that the protocol does not know: {', '.join(lost)}")
+    return converted
+
+
+def _unknown_keys(given: Any, known: Any, where: str) -> list[str]:
+    """Keys that the structs ignored: the server refuses a whole update for one of them."""
+    if not isinstance(given, dict) or not isinstance(known, dict) or where in {".tracing.metadata"}:
+        return []
+    lost: list[str] = []
+    for key, value in given.items():
+        place = f"{where}.{key}"
+        if key not in known and value is not None:
+            lost.append(place.lstrip("."))
+        elif key in known:
+            lost.extend(_unknown_keys(value, known[key], place))
+    return lost
+
+
+def merged(configuration: _S, change: _S) -> _S:
+    """`configuration` with what `change` sets, as the server merges it: key by key, `UNSET` keys keep their value."""
+    values: dict[str, object] = {}
+    for name in change.__struct_fields__:
+        new: object = getattr(change, name)
+        old: object = getattr(configuration, name)
+        if new is UNSET:
+            continue
+        if isinstance(new, RequestStruct) and isinstance(old, RequestStruct) and type(new) is type(old):
+            new = merged(old, new)
+        values[name] = new
+    return msgspec.structs.replace(configuration, **values)

@@ -1,0 +1,466 @@
+"""The session's state: events and commands in, effects out.
+
+Theory of operation. `receive` takes what the server sent, `command` what the program wants sent. Both change the state
+at once, synchronously, and return what the world outside has to do about it: events to send, updates to publish,
+commands to settle. Nothing else changes the state, and the state knows no task, no clock and no socket.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from ..audio import Encoding
+from ..errors import ConfigError, ConnectionLost, ProtocolError, RealtimeError, SessionExpired
+from ..wire import client_events as client, server_events as server
+from ..wire.client_events import ClientEvent
+from ..wire.items import Item
+from ..wire.responses import Response, ResponseParams, Usage
+from ..wire.server_events import ErrorDetails, ProtocolIssue, ServerEvent
+from ..wire.session_config import (
+    AudioInputConfig,
+    SessionConfig,
+    SessionInfo,
+    TranscriptionSessionConfig,
+    TranscriptionSessionInfo,
+)
+from . import updates
+from .configuration import merged
+from .conversation import Conversation
+from .effects import Effects
+from .formats import Formats
+from .input_audio import InputAudio
+from .input_events import InputEvents
+from .item_events import ItemEvents
+from .output_events import OutputEvents
+from .requests import Request, Requests, Settled, server_error
+from .responses import ResponseRequest, ResponseSequencer
+from .updates import Update
+
+PRIVATE_KEY = "trio_realtime"
+"""Key of the pair in a response's metadata by which its request is recognised; the user never sees it."""
+
+MAX_METADATA_PAIRS = 16
+EXPIRY_MARGIN_S = 5.0
+"""A connection that ends this close to `expires_at` ended because of it."""
+
+
+class Machine:
+    """What one session knows.
+
+    Args:
+        new_id: Gives a new id for an event that the machine sends by itself.
+        retained_audio_bytes: How much audio the conversation may hold.
+        input_audio_seconds: How much of the sent audio is kept, to cut the user's turns out of it.
+        malformed_run_limit: How many malformed frames in a row end the session.
+        knows_all_items: False where the conversation began before the connection, so that ids cannot be checked.
+    """
+
+    def __init__(
+        self,
+        *,
+        new_id: Callable[[], str],
+        retained_audio_bytes: int,
+        input_audio_seconds: float,
+        malformed_run_limit: int,
+        knows_all_items: bool = True,
+    ) -> None:
+        self.conversation = Conversation(retained_audio_bytes)
+        self.responses = ResponseSequencer()
+        self.info: SessionInfo | TranscriptionSessionInfo | None = None
+        self.config: SessionConfig | TranscriptionSessionConfig = SessionConfig()
+        self.usage: Usage | None = None
+        self.total_usage = Usage()
+        self.malformed_frames = 0
+        self._new_id = new_id
+        self._knows_all_items = knows_all_items
+        self._malformed_run_limit = malformed_run_limit
+        self._malformed_run = 0
+        self._requests = Requests()
+        self._formats = Formats()
+        self._input = InputAudio(self._formats.input, input_audio_seconds)
+        self._items = ItemEvents(self.conversation, self._requests, self._formats)
+        self._changes: dict[str, SessionConfig | TranscriptionSessionConfig] = {}
+        self._conversation_id: str | None = None
+        self._expired: ErrorDetails | None = None
+        self._receivers: dict[type[Any], Callable[[Any], Effects]] = {
+            server.SessionCreated: self._session_changed,
+            server.SessionUpdated: self._session_changed,
+            server.Error: self._error,
+            server.RateLimitsUpdated: self._rate_limits,
+            server.ResponseCreated: self._response_created,
+            server.ResponseDone: self._response_done,
+            **self._items.receivers,
+            **InputEvents(self.conversation, self._requests, self._input).receivers,
+            **OutputEvents(self.conversation).receivers,
+        }
+
+    # --- what is asked of it --------------------------------------------------------------------------------------
+
+    @property
+    def turn_detection_type(self) -> str | None:
+        """`"server_vad"`, `"semantic_vad"`, or None for manual turns."""
+        detection = self.info.audio.input.turn_detection if _input_of(self.info) else None  # type: ignore[union-attr]
+        return None if detection is None else str(detection.__struct_config__.tag)
+
+    @property
+    def input_encoding(self) -> Encoding:
+        """How the audio that the program sends is encoded."""
+        return self._input.encoding
+
+    @property
+    def output_encoding(self) -> Encoding:
+        """How the audio that the server sends is encoded."""
+        return self._formats.output
+
+    @property
+    def sent_audio_bytes(self) -> int:
+        """How much audio was ever sent."""
+        return self._input.sent_bytes
+
+    # --- commands ---------------------------------------------------------------------------------------------------
+
+    def command(self, event: ClientEvent) -> Effects:
+        """The program wants `event` sent; its `event_id` is set, except on an append.
+
+        Raises:
+            ConfigError: It names an item that does not exist, or what does not fit the item. Nothing has changed.
+        """
+        match event:
+            case client.InputAudioBufferAppend():
+                self._input.append(event.audio)
+                return Effects(send=(event,))
+            case client.InputAudioBufferCommit():
+                self._input.commit()
+                return self._ask(event, "commit")
+            case client.InputAudioBufferClear():
+                self._input.clear()
+                return self._ask(event, "clear")
+            case client.SessionUpdate():
+                self._changes[_id_of(event)] = event.session
+                return self._ask(event, "update")
+            case client.ConversationItemCreate():
+                return self._create_item(event)
+            case client.ConversationItemRetrieve():
+                self._check_known(event.item_id)
+                return self._ask(event, "retrieve", event.item_id)
+            case client.ConversationItemTruncate():
+                self._check_truncation(event)
+                return self._ask(event, "truncate", event.item_id)
+            case client.ConversationItemDelete():
+                self._check_known(event.item_id)
+                return self._ask(event, "delete", event.item_id)
+            case client.ResponseCreate():
+                return self.create_response(event, automatic=False)
+            case client.ResponseCancel():
+                return self._cancel_response(event)
+            case client.OutputAudioBufferClear():
+                return Effects(send=(event,))
+
+    def create_response(self, event: client.ResponseCreate, *, automatic: bool) -> Effects:
+        """The program wants a response: now if none is under way, else when its turn comes.
+
+        Args:
+            event: With its `event_id`.
+            automatic: Whether it follows from something else that was sent; several that wait become one.
+
+        Raises:
+            ConfigError: The metadata uses the private key.
+        """
+        event_id = _id_of(event)
+        params = event.response if isinstance(event.response, ResponseParams) else ResponseParams()
+        metadata = params.metadata if isinstance(params.metadata, dict) else {}
+        if PRIVATE_KEY in metadata:
+            raise ConfigError(f"the metadata key {PRIVATE_KEY!r} is this library's own; use another")
+        if params.conversation == "none":
+            self._requests.add(Request(event_id=event_id, kind="create_response", key=event_id))
+            return Effects(send=(_with_token(event, params),))
+        request = ResponseRequest(event=_with_token(event, params), event_id=event_id, automatic=automatic)
+        due = self.responses.create(request)
+        return Effects(send=tuple(self._go_out(due)))
+
+    def forget(self, event_id: str) -> None:
+        """Nobody waits for a command any more; a response that has not been asked for yet never will be."""
+        self.responses.forget(event_id)
+
+    def _go_out(self, due: ResponseRequest | None) -> Iterable[ClientEvent]:
+        if due is None:
+            return
+        if self.turn_detection_type is None and self._input.uncommitted_bytes:
+            # Manual turns: what was said so far belongs to what is answered.
+            commit = client.InputAudioBufferCommit(event_id=self._new_id())
+            self._input.commit()
+            self._requests.add(Request(event_id=_id_of(commit), kind="commit"))
+            yield commit
+        self._requests.add(Request(event_id=due.event_id, kind="create_response", key=due.event_id))
+        yield due.event
+
+    def _ask(self, event: ClientEvent, kind: Any, key: str | None = None, item: Item | None = None) -> Effects:
+        self._requests.add(Request(event_id=_id_of(event), kind=kind, key=key, item=item))
+        return Effects(send=(event,))
+
+    def _create_item(self, event: client.ConversationItemCreate) -> Effects:
+        item_id = event.item.id
+        if item_id is None:
+            raise ConfigError("the item has no id; give it one, so that its acknowledgement can be recognised")
+        if item_id in self.conversation or item_id in self._requested_items():
+            raise ConfigError(f"there is an item with the id {item_id!r} already")
+        if isinstance(event.previous_item_id, str) and event.previous_item_id != "root":
+            self._check_known(event.previous_item_id)
+        if event.previous_item_id == "root":
+            self._items.at_root.add(item_id)
+        return self._ask(event, "create_item", item_id, event.item)
+
+    def _requested_items(self) -> set[str | None]:
+        return {request.key for request in self._requests.outstanding("create_item")}
+
+    def _check_known(self, item_id: str) -> None:
+        if self._knows_all_items and item_id not in self.conversation and item_id not in self._requested_items():
+            raise ConfigError(f"there is no item {item_id!r} in the conversation")
+
+    def _check_truncation(self, event: client.ConversationItemTruncate) -> None:
+        self._check_known(event.item_id)
+        item = self.conversation.get(event.item_id)
+        if item is None:
+            return
+        if item.role != "assistant":
+            raise ConfigError(f"item {item.id!r} is not a message of the assistant; only those can be truncated")
+        parts = item.content[event.content_index : event.content_index + 1]
+        received = sum(part.audio_held_bytes + part.audio_evicted_bytes for part in parts)
+        received_ms = item.encoding.bytes_to_ms(received)
+        if self._knows_all_items and event.audio_end_ms > received_ms:
+            raise ConfigError(
+                f"item {item.id!r} has {received_ms} ms of audio in part {event.content_index}; "
+                f"it cannot be truncated at {event.audio_end_ms} ms"
+            )
+
+    def _cancel_response(self, event: client.ResponseCancel) -> Effects:
+        event_id = _id_of(event)
+        response_id = event.response_id if isinstance(event.response_id, str) else None
+        if response_id is not None and response_id in self._items.beside:
+            return self._ask(event, "cancel", response_id)
+        due = self.responses.cancel(event_id, response_id)
+        if due is None and not self.responses.cancel_pending:
+            return Effects(settle=(Settled(event_id=event_id),))  # nothing to cancel: nothing goes out
+        self._requests.add(Request(event_id=event_id, kind="cancel", key=self.responses.active_id))
+        return Effects(send=() if due is None else (due,))
+
+    # --- events -----------------------------------------------------------------------------------------------------
+
+    def receive(self, event: ServerEvent | ProtocolIssue) -> Effects:
+        """The server sent `event`."""
+        receiver = self._receivers.get(type(event))
+        if receiver is not None:
+            self._malformed_run = 0
+            return receiver(event)
+        if isinstance(event, ProtocolIssue):
+            return self._malformed(event)
+        self._malformed_run = 0
+        return Effects(event=event)
+
+    def _malformed(self, issue: ProtocolIssue) -> Effects:
+        self.malformed_frames += 1
+        if issue.event is not None:
+            effects = self.receive(issue.event)
+            return msgspec.structs.replace(effects, publish=(issue, *effects.publish))
+        self._malformed_run += 1
+        failure = None
+        if self._malformed_run >= self._malformed_run_limit:
+            failure = ProtocolError(f"{self._malformed_run} malformed frames in a row; the last one: {issue.reason}")
+        return Effects(publish=(issue,), failure=failure)
+
+    def connection_ended(
+        self, *, code: int | None, reason: str, cause: BaseException | None, unix_time: float
+    ) -> Effects:
+        """The connection is gone, and not because the program closed it.
+
+        Args:
+            code: The peer's close code, None if it sent no close frame.
+            reason: The reason in it.
+            cause: The transport's error, if it was one.
+            unix_time: What time it is, in seconds since 1970, to hold against `expires_at`.
+        """
+        expires_at = self.info.expires_at if self.info is not None else None
+        by_time = bool(expires_at) and unix_time >= (expires_at or 0) - EXPIRY_MARGIN_S
+        by_words = "maximum duration" in reason or "session_expired" in reason
+        failure: RealtimeError
+        if isinstance(cause, RealtimeError) and not isinstance(cause, ConnectionLost):
+            failure = cause
+        elif self._expired is not None or by_words or by_time:
+            words = (self._expired.message if self._expired else None) or reason or "its time is up"
+            failure = SessionExpired(f"the session has expired: {words}", code=code, reason=reason)
+        elif isinstance(cause, ConnectionLost):
+            failure = cause
+        else:
+            said = f"code {code}{f', {reason}' if reason else ''}"
+            failure = ConnectionLost(f"the server closed the connection: {said}", code=code, reason=reason)
+        failure.__cause__ = cause if cause is not failure else failure.__cause__
+        ended = tuple(updates.ItemUpdated(item=item) for item in self.conversation.end_in_progress())
+        return Effects(publish=ended, failure=failure)
+
+    # session, errors, limits
+
+    def _session_changed(self, event: server.SessionCreated | server.SessionUpdated) -> Effects:
+        settle: tuple[Settled, ...] = ()
+        if event.session is not None:
+            self.info = event.session
+            self._formats.take_session(event.session)
+            self._input.encoding = self._formats.input
+        if isinstance(event, server.SessionUpdated):
+            settled = self._requests.confirm("update", self.info)
+            if settled is not None:
+                settle = (settled,)
+                self._take_change(settled.event_id)
+        publish = () if self.info is None else (updates.SessionUpdated(info=self.info),)
+        return Effects(publish=publish, settle=settle, event=event)
+
+    def _take_change(self, event_id: str) -> None:
+        change = self._changes.pop(event_id, None)
+        if isinstance(change, SessionConfig) and isinstance(self.config, SessionConfig):
+            self.config = merged(self.config, change)
+        elif isinstance(change, TranscriptionSessionConfig):
+            known = self.config if isinstance(self.config, TranscriptionSessionConfig) else TranscriptionSessionConfig()
+            self.config = merged(known, change)
+
+    def _error(self, event: server.Error) -> Effects:
+        details = event.error
+        if details.code == "session_expired":
+            self._expired = details
+        refused = self._requests.refuse(details)
+        if refused is None:
+            return Effects(publish=(updates.ErrorReported(error=server_error(details)),), event=event)
+        request, settled = refused
+        send: list[ClientEvent] = []
+        if request.kind == "update":
+            self._changes.pop(request.event_id, None)
+        elif request.kind == "commit":
+            self._input.commit_refused()
+        elif request.kind == "create_item":
+            self._items.at_root.discard(request.key or "")
+        elif request.kind == "create_response":
+            lost_race = details.code == "conversation_already_has_active_response"
+            send.extend(self._go_out(self.responses.refused(request.event_id, lost_race=lost_race)))
+            if lost_race and request.event_id in {waiting.event_id for waiting in self.responses.queued}:
+                return Effects(send=tuple(send), event=event)  # it goes out again, and is settled then
+        elif request.kind == "cancel" and details.code == "response_cancel_not_active":
+            settled = Settled(event_id=request.event_id)  # it crossed `response.done` on the wire
+        return Effects(send=tuple(send), settle=(settled,), event=event)
+
+    def _rate_limits(self, event: server.RateLimitsUpdated) -> Effects:
+        limits = tuple(event.rate_limits or ())
+        return Effects(publish=(updates.RateLimitsUpdated(rate_limits=limits),), event=event)
+
+    # responses
+
+    def _response_created(self, event: server.ResponseCreated) -> Effects:
+        response = event.response or Response()
+        token = (response.metadata or {}).get(PRIVATE_KEY)
+        response = _without_token(response)
+        beside = False
+        settle: tuple[Settled, ...] = ()
+        confirmed = self._requests.confirm_response(token, response)
+        request_id = None
+        if confirmed is not None:
+            request_id = confirmed[0].event_id
+            settle = (confirmed[1],)
+            sent = self.responses.sent
+            beside = sent is None or sent.event_id != request_id
+        elif response.conversation_id is None and self._conversation_id is not None:
+            beside = True
+        self._formats.take_response(response)
+        event = server.ResponseCreated(event_id=event.event_id, response=response)
+        publish = (updates.ResponseStarted(response=response),)
+        if beside:
+            self._items.beside[response.id or ""] = []
+            return Effects(publish=publish, settle=settle, event=event)
+        self._conversation_id = response.conversation_id or self._conversation_id
+        cancel = self.responses.created(response.id, request_id)
+        return Effects(send=() if cancel is None else (cancel,), publish=publish, settle=settle, event=event)
+
+    def _response_done(self, event: server.ResponseDone) -> Effects:
+        response = _without_token(event.response or Response())
+        publish: list[Update] = []
+        for wire in response.output or ():
+            item = self.conversation.get(wire.id or "")
+            if item is not None:
+                item.reconcile(wire, final=True)
+                self._items.complete(item, publish)
+        if response.usage is not None:
+            self.usage = response.usage
+            self.total_usage = _added(self.total_usage, response.usage)
+        publish.append(updates.ResponseDone(response=response))
+        event = server.ResponseDone(event_id=event.event_id, response=response)
+        self._formats.forget_response(response.id)
+        settle = self._settle_done(response)
+        if response.id in self._items.beside:
+            for item_id in self._items.beside.pop(response.id):
+                self.conversation.drop_detached(item_id)
+            return Effects(publish=tuple(publish), settle=settle, event=event)
+        send = tuple(self._go_out(self.responses.done(response.id)))
+        return Effects(send=send, publish=tuple(publish), settle=settle, event=event)
+
+    def _settle_done(self, response: Response) -> tuple[Settled, ...]:
+        settled: list[Settled] = []
+        for request in self._requests.outstanding("cancel"):
+            if request.key in {None, response.id}:
+                done = self._requests.confirm("cancel", response, request.key)
+                settled.extend([] if done is None else [done])
+        token = (response.metadata or {}).get(PRIVATE_KEY)
+        confirmed = None if token is None else self._requests.confirm_response(token, response)
+        return (*settled, *([] if confirmed is None else [confirmed[1]]))
+
+
+_S = TypeVar("_S", bound=Struct)
+
+
+def _id_of(event: ClientEvent) -> str:
+    if not isinstance(event.event_id, str):
+        raise ConfigError(f"{type(event).__name__} has no event_id")
+    return event.event_id
+
+
+def _input_of(info: SessionInfo | TranscriptionSessionInfo | None) -> AudioInputConfig | None:
+    return info.audio.input if info is not None and info.audio is not None else None  # type: ignore[return-value]
+
+
+def _with_token(event: client.ResponseCreate, params: ResponseParams) -> client.ResponseCreate:
+    metadata = dict(params.metadata) if isinstance(params.metadata, dict) else {}
+    if len(metadata) >= MAX_METADATA_PAIRS:
+        return event  # all pairs are the user's: it is recognised as the only one outstanding
+    metadata[PRIVATE_KEY] = _id_of(event)
+    return msgspec.structs.replace(event, response=msgspec.structs.replace(params, metadata=metadata))
+
+
+def _without_token(response: Response) -> Response:
+    if response.metadata is None or PRIVATE_KEY not in response.metadata:
+        return response
+    metadata = {key: value for key, value in response.metadata.items() if key != PRIVATE_KEY}
+    return msgspec.structs.replace(response, metadata=metadata or None)
+
+
+def without_token(event: ClientEvent) -> ClientEvent:
+    """A client event as the user may see it: without the private pair in the metadata of a response."""
+    if not isinstance(event, client.ResponseCreate) or not isinstance(event.response, ResponseParams):
+        return event
+    metadata = event.response.metadata
+    if not isinstance(metadata, dict) or PRIVATE_KEY not in metadata:
+        return event
+    theirs = {key: value for key, value in metadata.items() if key != PRIVATE_KEY}
+    params = msgspec.structs.replace(event.response, metadata=theirs or UNSET)
+    return msgspec.structs.replace(event, response=UNSET if params == ResponseParams() else params)
+
+
+def _added(total: _S, more: _S) -> _S:
+    """The sum of two usages, field by field."""
+    values: dict[str, object] = {}
+    for name in total.__struct_fields__:
+        old: object = getattr(total, name)
+        new: object = getattr(more, name)
+        if isinstance(old, Struct) and isinstance(new, Struct):
+            values[name] = _added(old, new)
+        elif isinstance(old, int) and isinstance(new, int):
+            values[name] = old + new
+        else:
+            values[name] = new if old is None else old
+    return msgspec.structs.replace(total, **values)

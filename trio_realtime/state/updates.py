@@ -1,0 +1,210 @@
+"""What subscribers are told, as values: one class per thing that can happen.
+
+`ItemUpdated` comes for each delta; everything that is not a delta stands for something that happened once.
+"""
+
+from typing import Any
+
+from msgspec import Struct
+
+from ..errors import ServerError
+from ..wire.items import Item
+from ..wire.responses import Response, TranscriptUsage
+from ..wire.server_events import ProtocolIssue, RateLimit, TranscriptionError
+from ..wire.session_config import SessionInfo, TranscriptionSessionInfo
+from .item import ConversationItem
+
+
+class Delta(Struct, frozen=True, kw_only=True, gc=False):
+    """What one event added to an item; exactly one of the four is set.
+
+    Attributes:
+        audio: A piece of audio, in the item's encoding.
+        text: A piece of text.
+        transcript: A piece of what is said in the audio.
+        arguments: A piece of the arguments of a call.
+        content_index: Which content part it belongs to.
+    """
+
+    audio: bytes | None = None
+    text: str | None = None
+    transcript: str | None = None
+    arguments: str | None = None
+    content_index: int = 0
+
+    def __repr__(self) -> str:
+        if self.audio is not None:
+            return f"Delta(audio=<{len(self.audio)} bytes>)"
+        name = "text" if self.text is not None else "transcript" if self.transcript is not None else "arguments"
+        return f"Delta({name}={getattr(self, name)!r})"
+
+
+class ItemAppended(Struct, frozen=True, kw_only=True):
+    """An item is in the conversation; the assistant's are still empty. Wire: `conversation.item.added`."""
+
+    item: ConversationItem
+
+
+class ItemUpdated(Struct, frozen=True, kw_only=True):
+    """An item changed.
+
+    Attributes:
+        item: The live item; it may have grown further by the time this is read.
+        delta: What was added to it; None when the server stated it whole, or its audio was cut out of the input.
+        response_id: The response that it belongs to, for deltas of one.
+    """
+
+    item: ConversationItem
+    delta: Delta | None = None
+    response_id: str | None = None
+
+
+class ItemCompleted(Struct, frozen=True, kw_only=True):
+    """An item is final. Wire: `conversation.item.done`."""
+
+    item: ConversationItem
+
+
+class ItemDeleted(Struct, frozen=True, kw_only=True):
+    """An item was removed; `item` is what it was. Wire: `conversation.item.deleted`."""
+
+    item: ConversationItem
+
+
+class ItemTruncated(Struct, frozen=True, kw_only=True):
+    """The audio of an item was cut, and its transcript dropped. Wire: `conversation.item.truncated`."""
+
+    item: ConversationItem
+    audio_end_ms: int
+    content_index: int = 0
+
+
+class ItemRetrieved(Struct, frozen=True, kw_only=True):
+    """The server sent an item whole, with its audio. Wire: `conversation.item.retrieved`."""
+
+    item: Item
+
+
+class Interrupted(Struct, frozen=True, kw_only=True):
+    """The assistant was interrupted: stop playing.
+
+    Attributes:
+        item_id: The assistant's latest item, or None when it has said nothing yet.
+        heard_ms: How much of that item was heard, where that is known.
+    """
+
+    item_id: str | None = None
+    heard_ms: int | None = None
+
+
+class SpeechStarted(Struct, frozen=True, kw_only=True):
+    """The user began to speak, `audio_start_ms` after the start of all audio sent.
+
+    Wire: `input_audio_buffer.speech_started`.
+    """
+
+    item_id: str | None
+    audio_start_ms: int
+
+
+class SpeechStopped(Struct, frozen=True, kw_only=True):
+    """The user stopped speaking, `audio_end_ms` after the start of all audio sent.
+
+    Wire: `input_audio_buffer.speech_stopped`.
+    """
+
+    item_id: str | None
+    audio_end_ms: int
+
+
+class TranscriptionCompleted(Struct, frozen=True, kw_only=True):
+    """What the user said is known; an empty transcript means that nothing was said.
+
+    `item` is None while the item itself has not come. Wire: `conversation.item.input_audio_transcription.completed`.
+    """
+
+    item_id: str
+    transcript: str
+    item: ConversationItem | None = None
+    usage: TranscriptUsage | None = None
+
+
+class TranscriptionFailed(Struct, frozen=True, kw_only=True):
+    """What the user said could not be transcribed. Wire: `conversation.item.input_audio_transcription.failed`."""
+
+    item_id: str
+    error: TranscriptionError
+    item: ConversationItem | None = None
+
+
+class ResponseStarted(Struct, frozen=True, kw_only=True):
+    """A response is under way. Wire: `response.created`."""
+
+    response: Response
+
+
+class ResponseDone(Struct, frozen=True, kw_only=True):
+    """A response is over, however it ended: see `response.status`. Wire: `response.done`."""
+
+    response: Response
+
+
+class SessionUpdated(Struct, frozen=True, kw_only=True):
+    """The server's view of the session changed. Wire: `session.created`, `session.updated`."""
+
+    info: SessionInfo | TranscriptionSessionInfo
+
+
+class RateLimitsUpdated(Struct, frozen=True, kw_only=True):
+    """What is left of the rate limits. Wire: `rate_limits.updated`."""
+
+    rate_limits: tuple[RateLimit, ...]
+
+
+class ErrorReported(Struct, frozen=True, kw_only=True):
+    """The server reported an error that answers no command that is waited for. Wire: `error`."""
+
+    error: ServerError
+
+
+class Lagged(Struct, frozen=True, kw_only=True):
+    """`count` deltas that stood here were dropped, because the subscriber fell behind (`overflow="drop_oldest"`)."""
+
+    count: int
+
+
+class RawEvent(Struct, frozen=True, kw_only=True):
+    """One event as it crossed the wire.
+
+    Attributes:
+        time: When, in seconds of `trio.current_time()`.
+        source: `"server"` or `"client"`.
+        event: The event, a struct of `trio_realtime.wire`; a mapping when the program sent one of a type of its own.
+    """
+
+    time: float
+    source: str
+    event: Any
+
+
+Update = (
+    ItemAppended
+    | ItemUpdated
+    | ItemCompleted
+    | ItemDeleted
+    | ItemTruncated
+    | ItemRetrieved
+    | Interrupted
+    | SpeechStarted
+    | SpeechStopped
+    | TranscriptionCompleted
+    | TranscriptionFailed
+    | ResponseStarted
+    | ResponseDone
+    | SessionUpdated
+    | RateLimitsUpdated
+    | ErrorReported
+    | ProtocolIssue
+    | Lagged
+    | RawEvent
+)
