@@ -25,4 +25,5 @@ from .script import (
 from .simulated_connection import SimulatedConnection as SimulatedConnection
 from .simulated_transport import simulated_transport as simulated_transport
 from .simulator import Simulator as Simulator
+from .simulator_server import SimulatorServer as SimulatorServer, serve_simulator as serve_simulator
 from .sound import INTERRUPTION as INTERRUPTION, QUESTION as QUESTION, load_voice as load_voice

@@ -7,10 +7,11 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import trio
 
-from ..errors import ConnectionLost
+from ..errors import ConnectionLost, ProtocolError
 from ..transport import Closed, MessageTransport
 from .conversation import Json
 from .memory_transport import memory_transport_pair
@@ -39,28 +40,43 @@ async def simulated_transport(
     query = {"model": "gpt-realtime-2.1"} if query is None else query
     connection = simulator.connect(query, now=trio.current_time(), unix_time=time.time())
     client, server = memory_transport_pair()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_serve, connection, server)
+    async with running_beside(partial(serve_connection, connection, server)):
         try:
             yield client
         finally:
-            with trio.CancelScope(shield=True):
-                await client.aclose()
-            nursery.cancel_scope.cancel()
+            # Without waiting, so that a cancelled scope closes it just as well.
+            client.drop()
 
 
-async def _serve(connection: SimulatedConnection, transport: MessageTransport) -> None:
+@asynccontextmanager
+async def running_beside(task: Callable[[], Awaitable[object]]) -> AsyncGenerator[None]:
+    """Run a task until the block ends; what the block raises leaves it as itself, in no group."""
+    failure: Exception | KeyboardInterrupt | None = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(task)
+        try:
+            yield
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  raised below, whatever it is
+            failure = error
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+async def serve_connection(connection: SimulatedConnection, transport: MessageTransport) -> None:
+    """Let a connection talk over a transport until either side ends it."""
     loop = ServerLoop(connection)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_read, transport, loop, nursery.cancel_scope)
-        closed = await loop.run(transport.send)
-        await transport.aclose(closed.code, closed.reason)
+        with suppress(ConnectionLost, trio.ClosedResourceError):
+            closed = await loop.run(transport.send)
+            await transport.aclose(closed.code, closed.reason)
         nursery.cancel_scope.cancel()
 
 
 async def _read(transport: MessageTransport, loop: ServerLoop, scope: trio.CancelScope) -> None:
     # However the client went away, the server has nothing more to do.
-    with suppress(ConnectionLost, trio.ClosedResourceError):
+    with suppress(ConnectionLost, ProtocolError, trio.ClosedResourceError):
         await transport.pump(loop.deliver)
     scope.cancel()
 

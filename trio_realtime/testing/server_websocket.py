@@ -1,0 +1,161 @@
+"""The server's side of a websocket, over any Trio stream: wsproto's rules, and nothing of the client's code."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import trio
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Event,
+    Ping,
+    RejectConnection,
+    RejectData,
+    Request,
+    TextMessage,
+)
+from wsproto.utilities import LocalProtocolError, RemoteProtocolError
+
+from ..errors import ConnectionLost, ProtocolError
+from ..transport import Closed, Deliver, MessageTransport
+
+_RECEIVE_BYTES = 65536
+_MAX_MESSAGE_BYTES = 32 * 1024 * 1024
+_CLOSE_TIMEOUT = 1.0
+
+
+class ServerWebSocket(MessageTransport):
+    """A websocket that a client opened; `receive_request` comes first, then `accept` or `reject`."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self._stream = stream
+        self._protocol = WSConnection(ConnectionType.SERVER)
+        self._writing = trio.Lock()
+        self._closing = False
+        self._pumping = False
+        self._read_to_end = trio.Event()
+        self._parts: list[bytes] = []
+        self._parts_bytes = 0
+
+    # --- the handshake -----------------------------------------------------------------------------------------
+
+    async def receive_request(self) -> Request:
+        """Read the client's request to upgrade.
+
+        Raises:
+            ConnectionLost: The client went away, or what it sent is no such request.
+        """
+        while True:
+            await self._feed()
+            try:
+                for event in self._protocol.events():
+                    if isinstance(event, Request):
+                        return event
+            except RemoteProtocolError as error:
+                raise ConnectionLost(str(error)) from error
+
+    async def accept(self, subprotocol: str | None) -> None:
+        """Upgrade."""
+        await self._write(AcceptConnection(subprotocol=subprotocol))
+
+    async def reject(self, status: int, body: bytes, content_type: bytes = b"application/json") -> None:
+        """Answer with an HTTP error; the connection is of no use afterwards."""
+        headers = [
+            (b"content-type", content_type),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
+        await self._write(RejectConnection(status_code=status, headers=headers, has_body=True), RejectData(data=body))
+
+    # --- messages ----------------------------------------------------------------------------------------------
+
+    async def pump(self, deliver: Deliver) -> Closed:
+        """See `MessageTransport.pump`."""
+        self._pumping = True
+        try:
+            while True:
+                try:
+                    for event in self._protocol.events():
+                        match event:
+                            case TextMessage() | BytesMessage():
+                                self._take(event, deliver)
+                            case Ping():
+                                await self._write(event.response())
+                            case CloseConnection(code=code, reason=reason):
+                                return await self._answer_close(code, reason or "")
+                            case _:
+                                pass  # a pong answers nothing here
+                except RemoteProtocolError as error:
+                    raise ProtocolError(str(error), code=1002) from error
+                await self._feed()
+        finally:
+            self._read_to_end.set()
+
+    def _take(self, event: TextMessage | BytesMessage, deliver: Deliver) -> None:
+        data = event.data.encode() if isinstance(event.data, str) else bytes(event.data)
+        self._parts.append(data)
+        self._parts_bytes += len(data)
+        if self._parts_bytes > _MAX_MESSAGE_BYTES:
+            raise ProtocolError(f"a message exceeds {_MAX_MESSAGE_BYTES} bytes", code=1009)
+        if event.message_finished:
+            message = b"".join(self._parts)
+            self._parts, self._parts_bytes = [], 0
+            deliver(message, isinstance(event, BytesMessage))
+
+    async def _answer_close(self, code: int, reason: str) -> Closed:
+        if self._closing:
+            raise trio.ClosedResourceError("this websocket was closed on this side")
+        await self._write(CloseConnection(code=code, reason=reason))
+        return Closed(code, reason)
+
+    async def send(self, *payloads: bytes) -> None:
+        """See `MessageTransport.send`, which promises more: this is a server that is cancelled at its end only.
+
+        Cancellation:
+            May break the connection.
+        """
+        if self._closing:
+            raise trio.ClosedResourceError("this websocket was closed on this side")
+        await self._write(*(TextMessage(data=payload.decode()) for payload in payloads))
+
+    async def aclose(self, code: int = 1000, reason: str = "") -> None:
+        """See `MessageTransport.aclose`."""
+        if not self._closing:
+            self._closing = True
+            with trio.move_on_after(_CLOSE_TIMEOUT), suppress(ConnectionLost, ProtocolError, trio.ClosedResourceError):
+                await self._write(CloseConnection(code=code, reason=reason))
+                # Whatever the client still sends is read: a socket that closes on unread bytes resets the connection,
+                # and the client may never see the close frame.
+                if self._pumping:
+                    await self._read_to_end.wait()
+                else:
+                    await self.pump(_ignore)
+        await trio.aclose_forcefully(self._stream)
+
+    # --- bytes -------------------------------------------------------------------------------------------------
+
+    async def _feed(self) -> None:
+        try:
+            data = await self._stream.receive_some(_RECEIVE_BYTES)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise ConnectionLost("the client broke the connection") from error
+        if not data:
+            raise ConnectionLost("the client went away without a close frame")
+        try:
+            self._protocol.receive_data(bytes(data))
+        except RemoteProtocolError as error:
+            raise ConnectionLost(str(error)) from error
+
+    async def _write(self, *events: Event) -> None:
+        async with self._writing:
+            try:
+                await self._stream.send_all(b"".join(self._protocol.send(event) for event in events))
+            except (trio.BrokenResourceError, trio.ClosedResourceError, LocalProtocolError) as error:
+                raise ConnectionLost("the client is gone") from error
+
+
+def _ignore(payload: bytes | bytearray | memoryview, binary: bool = False) -> None:
+    """Take a message of a client that is being closed."""
