@@ -14,17 +14,17 @@ UNKNOWN_TAG = "<unknown>"
 """Tag of the structs that stand for a type this library does not know; it never appears on the wire."""
 
 
-class ContentPart(WireStruct, tag_field="type", omit_defaults=True, kw_only=True):
+class ContentPart(WireStruct, tag_field="type", omit_defaults=True, frozen=True, kw_only=True):
     """What all content parts share: nothing but the tag."""
 
 
-class InputText(ContentPart, tag="input_text", kw_only=True):
+class InputText(ContentPart, tag="input_text", frozen=True, kw_only=True):
     """Text written by the user or the system."""
 
     text: str | None = None
 
 
-class InputAudio(ContentPart, tag="input_audio", kw_only=True):
+class InputAudio(ContentPart, tag="input_audio", frozen=True, kw_only=True):
     """Audio spoken by the user.
 
     Attributes:
@@ -36,7 +36,7 @@ class InputAudio(ContentPart, tag="input_audio", kw_only=True):
     transcript: str | None = None
 
 
-class InputImage(ContentPart, tag="input_image", kw_only=True):
+class InputImage(ContentPart, tag="input_image", frozen=True, kw_only=True):
     """An image shown by the user.
 
     Attributes:
@@ -48,20 +48,20 @@ class InputImage(ContentPart, tag="input_image", kw_only=True):
     detail: str | None = None
 
 
-class OutputText(ContentPart, tag="output_text", kw_only=True):
+class OutputText(ContentPart, tag="output_text", frozen=True, kw_only=True):
     """Text written by the assistant."""
 
     text: str | None = None
 
 
-class OutputAudio(ContentPart, tag="output_audio", kw_only=True):
+class OutputAudio(ContentPart, tag="output_audio", frozen=True, kw_only=True):
     """Audio spoken by the assistant, in the session's output format, with its transcript."""
 
     audio: bytes | None = None
     transcript: str | None = None
 
 
-class UnknownPart(ContentPart, tag=UNKNOWN_TAG, kw_only=True):
+class UnknownPart(ContentPart, tag=UNKNOWN_TAG, frozen=True, kw_only=True):
     """A content part of an unknown type, or one that does not have the shape of its type.
 
     Attributes:
@@ -94,7 +94,7 @@ def _no_text() -> str:
     return ""
 
 
-class ConversationObject(WireStruct, tag_field="type", omit_defaults=True, kw_only=True):
+class ConversationObject(WireStruct, tag_field="type", omit_defaults=True, frozen=True, kw_only=True):
     """What all items share.
 
     Attributes:
@@ -104,7 +104,7 @@ class ConversationObject(WireStruct, tag_field="type", omit_defaults=True, kw_on
     id: str | None = None
 
 
-class Message(ConversationObject, tag="message", kw_only=True):
+class Message(ConversationObject, tag="message", frozen=True, kw_only=True):
     """A message of the system, the user or the assistant.
 
     Attributes:
@@ -121,7 +121,7 @@ class Message(ConversationObject, tag="message", kw_only=True):
     phase: str | None = None
 
 
-class FunctionCall(ConversationObject, tag="function_call", kw_only=True):
+class FunctionCall(ConversationObject, tag="function_call", frozen=True, kw_only=True):
     """A call of a function by the model.
 
     Attributes:
@@ -136,7 +136,7 @@ class FunctionCall(ConversationObject, tag="function_call", kw_only=True):
     object: str | None = None
 
 
-class FunctionCallOutput(ConversationObject, tag="function_call_output", kw_only=True):
+class FunctionCallOutput(ConversationObject, tag="function_call_output", frozen=True, kw_only=True):
     """The result of a function call; `output` is free text, JSON by custom."""
 
     call_id: str
@@ -145,7 +145,7 @@ class FunctionCallOutput(ConversationObject, tag="function_call_output", kw_only
     object: str | None = None
 
 
-class McpToolInfo(WireStruct, omit_defaults=True, kw_only=True):
+class McpToolInfo(WireStruct, omit_defaults=True, frozen=True, kw_only=True):
     """A tool that an MCP server offers."""
 
     name: str
@@ -154,27 +154,27 @@ class McpToolInfo(WireStruct, omit_defaults=True, kw_only=True):
     annotations: Any = None
 
 
-class McpListTools(ConversationObject, tag="mcp_list_tools", kw_only=True):
+class McpListTools(ConversationObject, tag="mcp_list_tools", frozen=True, kw_only=True):
     """The tools that one MCP server offers."""
 
     server_label: str
     tools: list[McpToolInfo] = field(default_factory=_no_tools)
 
 
-class McpProtocolError(WireStruct, tag="protocol_error", tag_field="type", kw_only=True):
+class McpProtocolError(WireStruct, tag="protocol_error", tag_field="type", frozen=True, kw_only=True):
     """The MCP server broke its protocol."""
 
     code: int
     message: str
 
 
-class McpToolExecutionError(WireStruct, tag="tool_execution_error", tag_field="type", kw_only=True):
+class McpToolExecutionError(WireStruct, tag="tool_execution_error", tag_field="type", frozen=True, kw_only=True):
     """The tool of an MCP server failed."""
 
     message: str
 
 
-class McpHttpError(WireStruct, tag="http_error", tag_field="type", kw_only=True):
+class McpHttpError(WireStruct, tag="http_error", tag_field="type", frozen=True, kw_only=True):
     """The MCP server answered with an HTTP error."""
 
     code: int
@@ -184,7 +184,7 @@ class McpHttpError(WireStruct, tag="http_error", tag_field="type", kw_only=True)
 McpError = McpProtocolError | McpToolExecutionError | McpHttpError
 
 
-class McpCall(ConversationObject, tag="mcp_call", kw_only=True):
+class McpCall(ConversationObject, tag="mcp_call", frozen=True, kw_only=True):
     """A call of a tool of an MCP server, which the Realtime server runs itself."""
 
     server_label: str
@@ -195,7 +195,7 @@ class McpCall(ConversationObject, tag="mcp_call", kw_only=True):
     error: McpError | None = None
 
 
-class McpApprovalRequest(ConversationObject, tag="mcp_approval_request", kw_only=True):
+class McpApprovalRequest(ConversationObject, tag="mcp_approval_request", frozen=True, kw_only=True):
     """The server asks whether it may call a tool of an MCP server."""
 
     server_label: str
@@ -203,7 +203,7 @@ class McpApprovalRequest(ConversationObject, tag="mcp_approval_request", kw_only
     arguments: str = field(default_factory=_no_text)
 
 
-class McpApprovalResponse(ConversationObject, tag="mcp_approval_response", kw_only=True):
+class McpApprovalResponse(ConversationObject, tag="mcp_approval_response", frozen=True, kw_only=True):
     """The answer to a `McpApprovalRequest`."""
 
     approval_request_id: str
@@ -211,11 +211,11 @@ class McpApprovalResponse(ConversationObject, tag="mcp_approval_response", kw_on
     reason: str | None = None
 
 
-class ItemReference(ConversationObject, tag="item_reference", kw_only=True):
+class ItemReference(ConversationObject, tag="item_reference", frozen=True, kw_only=True):
     """An existing item, by id; only in the input of `response.create`."""
 
 
-class UnknownItem(ConversationObject, tag=UNKNOWN_TAG, kw_only=True):
+class UnknownItem(ConversationObject, tag=UNKNOWN_TAG, frozen=True, kw_only=True):
     """An item of an unknown type, or one that does not have the shape of its type.
 
     Attributes:

@@ -9,14 +9,14 @@ from .session_config import AudioFormat, Prompt, Reasoning, Tool, ToolChoice, Vo
 from .struct import RequestStruct, WireStruct
 
 
-class ResponseAudioOutputParams(RequestStruct, kw_only=True):
+class ResponseAudioOutputParams(RequestStruct, frozen=True, kw_only=True):
     """How one response sounds."""
 
     format: AudioFormat | UnsetType = UNSET
     voice: str | Voice | UnsetType = UNSET
 
 
-class ResponseAudioParams(RequestStruct, kw_only=True):
+class ResponseAudioParams(RequestStruct, frozen=True, kw_only=True):
     """The audio of one response."""
 
     output: ResponseAudioOutputParams | UnsetType = UNSET
@@ -26,7 +26,7 @@ MetadataKey = Annotated[str, Meta(max_length=64)]
 MetadataValue = Annotated[str, Meta(max_length=512)]
 
 
-class ResponseParams(RequestStruct, kw_only=True):
+class ResponseParams(RequestStruct, frozen=True, kw_only=True):
     """What one response does differently from the session's configuration.
 
     Attributes:
@@ -49,7 +49,7 @@ class ResponseParams(RequestStruct, kw_only=True):
     tools: list[Tool] | UnsetType = UNSET
 
 
-class StatusError(WireStruct, kw_only=True):
+class StatusError(WireStruct, frozen=True, kw_only=True):
     """Why a response failed."""
 
     type: str | None = None
@@ -57,7 +57,7 @@ class StatusError(WireStruct, kw_only=True):
     message: str | None = None
 
 
-class StatusDetails(WireStruct, kw_only=True):
+class StatusDetails(WireStruct, frozen=True, kw_only=True):
     """Why a response did not complete.
 
     Attributes:
@@ -70,7 +70,7 @@ class StatusDetails(WireStruct, kw_only=True):
     error: StatusError | None = None
 
 
-class CachedTokensDetails(WireStruct, kw_only=True):
+class CachedTokensDetails(WireStruct, frozen=True, kw_only=True):
     """Cached input tokens, by kind."""
 
     text_tokens: int | None = None
@@ -78,7 +78,7 @@ class CachedTokensDetails(WireStruct, kw_only=True):
     image_tokens: int | None = None
 
 
-class InputTokenDetails(WireStruct, kw_only=True):
+class InputTokenDetails(WireStruct, frozen=True, kw_only=True):
     """Input tokens, by kind."""
 
     text_tokens: int | None = None
@@ -88,7 +88,7 @@ class InputTokenDetails(WireStruct, kw_only=True):
     cached_tokens_details: CachedTokensDetails | None = None
 
 
-class OutputTokenDetails(WireStruct, kw_only=True):
+class OutputTokenDetails(WireStruct, frozen=True, kw_only=True):
     """Output tokens, by kind (`reasoning_tokens` is on the wire, in no published type)."""
 
     text_tokens: int | None = None
@@ -96,7 +96,7 @@ class OutputTokenDetails(WireStruct, kw_only=True):
     reasoning_tokens: int | None = None
 
 
-class Usage(WireStruct, kw_only=True):
+class Usage(WireStruct, frozen=True, kw_only=True):
     """Tokens that one response cost."""
 
     total_tokens: int | None = None
@@ -106,14 +106,14 @@ class Usage(WireStruct, kw_only=True):
     output_token_details: OutputTokenDetails | None = None
 
 
-class TranscriptTokenDetails(WireStruct, kw_only=True):
+class TranscriptTokenDetails(WireStruct, frozen=True, kw_only=True):
     """Input tokens of a transcription, by kind."""
 
     text_tokens: int | None = None
     audio_tokens: int | None = None
 
 
-class TranscriptTokenUsage(WireStruct, tag="tokens", tag_field="type", kw_only=True):
+class TranscriptTokenUsage(WireStruct, tag="tokens", tag_field="type", frozen=True, kw_only=True):
     """What a transcription cost, for models that count tokens."""
 
     input_tokens: int | None = None
@@ -122,7 +122,7 @@ class TranscriptTokenUsage(WireStruct, tag="tokens", tag_field="type", kw_only=T
     input_token_details: TranscriptTokenDetails | None = None
 
 
-class TranscriptDurationUsage(WireStruct, tag="duration", tag_field="type", kw_only=True):
+class TranscriptDurationUsage(WireStruct, tag="duration", tag_field="type", frozen=True, kw_only=True):
     """What a transcription cost, for models that count seconds."""
 
     seconds: float
@@ -131,7 +131,7 @@ class TranscriptDurationUsage(WireStruct, tag="duration", tag_field="type", kw_o
 TranscriptUsage = TranscriptTokenUsage | TranscriptDurationUsage
 
 
-class LogProb(WireStruct, kw_only=True):
+class LogProb(WireStruct, frozen=True, kw_only=True):
     """How sure the transcription is of one token."""
 
     token: str
@@ -139,20 +139,20 @@ class LogProb(WireStruct, kw_only=True):
     bytes: list[int] | None = None
 
 
-class ResponseAudioOutput(WireStruct, kw_only=True):
+class ResponseAudioOutput(WireStruct, frozen=True, kw_only=True):
     """How a response sounds."""
 
     format: AudioFormat | None = None
     voice: str | Voice | None = None
 
 
-class ResponseAudio(WireStruct, kw_only=True):
+class ResponseAudio(WireStruct, frozen=True, kw_only=True):
     """The audio of a response."""
 
     output: ResponseAudioOutput | None = None
 
 
-class Response(WireStruct, kw_only=True):
+class Response(WireStruct, frozen=True, kw_only=True):
     """The server's view of a response.
 
     Attributes:

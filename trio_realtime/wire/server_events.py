@@ -3,43 +3,60 @@
 A field without a default is one that an event is useless without; what compatible servers are known to leave out or to
 send as null has a default. Strings that name one of several values are open: a new value is a value.
 """
+# ruff: noqa: PLC0414  every event is imported from here, wherever it is written
 
 from typing import Any
 
 from msgspec import Struct
 
-from .items import Item, OutputAudio, OutputText, UnknownPart
-from .responses import LogProb, Response, TranscriptUsage
+from .items import Item
+from .response_events import (
+    McpListToolsCompleted as McpListToolsCompleted,
+    McpListToolsFailed as McpListToolsFailed,
+    McpListToolsInProgress as McpListToolsInProgress,
+    PartAudio as PartAudio,
+    PartText as PartText,
+    ResponseContentPartAdded as ResponseContentPartAdded,
+    ResponseContentPartDone as ResponseContentPartDone,
+    ResponseCreated as ResponseCreated,
+    ResponseDone as ResponseDone,
+    ResponseFunctionCallArgumentsDelta as ResponseFunctionCallArgumentsDelta,
+    ResponseFunctionCallArgumentsDone as ResponseFunctionCallArgumentsDone,
+    ResponseMcpCallArgumentsDelta as ResponseMcpCallArgumentsDelta,
+    ResponseMcpCallArgumentsDone as ResponseMcpCallArgumentsDone,
+    ResponseMcpCallCompleted as ResponseMcpCallCompleted,
+    ResponseMcpCallFailed as ResponseMcpCallFailed,
+    ResponseMcpCallInProgress as ResponseMcpCallInProgress,
+    ResponseOutputAudioDelta as ResponseOutputAudioDelta,
+    ResponseOutputAudioDone as ResponseOutputAudioDone,
+    ResponseOutputAudioTranscriptDelta as ResponseOutputAudioTranscriptDelta,
+    ResponseOutputAudioTranscriptDone as ResponseOutputAudioTranscriptDone,
+    ResponseOutputItemAdded as ResponseOutputItemAdded,
+    ResponseOutputItemDone as ResponseOutputItemDone,
+    ResponseOutputTextDelta as ResponseOutputTextDelta,
+    ResponseOutputTextDone as ResponseOutputTextDone,
+    ResponsePart as ResponsePart,
+)
+from .responses import LogProb, TranscriptUsage
 from .session_config import SessionInfo, TranscriptionSessionInfo
-from .struct import WireStruct
-
-
-class ServerEventStruct(WireStruct, tag_field="type", kw_only=True):
-    """What all server events share.
-
-    Attributes:
-        event_id: The server's id of the event; None where a server sends none.
-    """
-
-    event_id: str | None = None
-
+from .struct import ServerEventStruct as ServerEventStruct, WireStruct
 
 # --- session, errors, limits -------------------------------------------------------------------------------------
 
 
-class SessionCreated(ServerEventStruct, tag="session.created", kw_only=True):
+class SessionCreated(ServerEventStruct, tag="session.created", frozen=True, kw_only=True):
     """The first event of a connection (never sent on a sideband connection)."""
 
     session: SessionInfo | TranscriptionSessionInfo | None = None
 
 
-class SessionUpdated(ServerEventStruct, tag="session.updated", kw_only=True):
+class SessionUpdated(ServerEventStruct, tag="session.updated", frozen=True, kw_only=True):
     """The whole configuration after a `session.update`; it does not say which."""
 
     session: SessionInfo | TranscriptionSessionInfo | None = None
 
 
-class ErrorDetails(WireStruct, kw_only=True):
+class ErrorDetails(WireStruct, frozen=True, kw_only=True):
     """What went wrong.
 
     Attributes:
@@ -53,13 +70,13 @@ class ErrorDetails(WireStruct, kw_only=True):
     event_id: str | None = None
 
 
-class Error(ServerEventStruct, tag="error", kw_only=True):
+class Error(ServerEventStruct, tag="error", frozen=True, kw_only=True):
     """A client event was refused, or something went wrong. Most errors leave the session open."""
 
     error: ErrorDetails
 
 
-class RateLimit(WireStruct, kw_only=True):
+class RateLimit(WireStruct, frozen=True, kw_only=True):
     """One limit: `name` is `"requests"` or `"tokens"`."""
 
     name: str | None = None
@@ -68,20 +85,20 @@ class RateLimit(WireStruct, kw_only=True):
     reset_seconds: float | None = None
 
 
-class RateLimitsUpdated(ServerEventStruct, tag="rate_limits.updated", kw_only=True):
+class RateLimitsUpdated(ServerEventStruct, tag="rate_limits.updated", frozen=True, kw_only=True):
     """What is left of the limits; observed just after `response.done`."""
 
     rate_limits: list[RateLimit] | None = None
 
 
-class ConversationInfo(WireStruct, kw_only=True):
+class ConversationInfo(WireStruct, frozen=True, kw_only=True):
     """The conversation's id."""
 
     id: str | None = None
     object: str | None = None
 
 
-class ConversationCreated(ServerEventStruct, tag="conversation.created", kw_only=True):
+class ConversationCreated(ServerEventStruct, tag="conversation.created", frozen=True, kw_only=True):
     """Sent by some compatible servers."""
 
     conversation: ConversationInfo | None = None
@@ -90,40 +107,40 @@ class ConversationCreated(ServerEventStruct, tag="conversation.created", kw_only
 # --- items -------------------------------------------------------------------------------------------------------
 
 
-class ConversationItemAdded(ServerEventStruct, tag="conversation.item.added", kw_only=True):
+class ConversationItemAdded(ServerEventStruct, tag="conversation.item.added", frozen=True, kw_only=True):
     """An item is in the conversation; the assistant's come empty and in progress."""
 
     item: Item
     previous_item_id: str | None = None
 
 
-class ConversationItemDone(ServerEventStruct, tag="conversation.item.done", kw_only=True):
+class ConversationItemDone(ServerEventStruct, tag="conversation.item.done", frozen=True, kw_only=True):
     """An item is final. Its `previous_item_id` is not to be trusted; that of `added` is."""
 
     item: Item
     previous_item_id: str | None = None
 
 
-class ConversationItemCreated(ServerEventStruct, tag="conversation.item.created", kw_only=True):
+class ConversationItemCreated(ServerEventStruct, tag="conversation.item.created", frozen=True, kw_only=True):
     """What some compatible servers send instead of `added` and `done`."""
 
     item: Item
     previous_item_id: str | None = None
 
 
-class ConversationItemRetrieved(ServerEventStruct, tag="conversation.item.retrieved", kw_only=True):
+class ConversationItemRetrieved(ServerEventStruct, tag="conversation.item.retrieved", frozen=True, kw_only=True):
     """The answer to `conversation.item.retrieve`: the only event with an item's audio."""
 
     item: Item
 
 
-class ConversationItemDeleted(ServerEventStruct, tag="conversation.item.deleted", kw_only=True):
+class ConversationItemDeleted(ServerEventStruct, tag="conversation.item.deleted", frozen=True, kw_only=True):
     """An item is gone."""
 
     item_id: str
 
 
-class ConversationItemTruncated(ServerEventStruct, tag="conversation.item.truncated", kw_only=True):
+class ConversationItemTruncated(ServerEventStruct, tag="conversation.item.truncated", frozen=True, kw_only=True):
     """An assistant's audio was cut at `audio_end_ms`, and its transcript dropped."""
 
     item_id: str
@@ -132,7 +149,7 @@ class ConversationItemTruncated(ServerEventStruct, tag="conversation.item.trunca
 
 
 class ConversationItemInputAudioTranscriptionDelta(
-    ServerEventStruct, tag="conversation.item.input_audio_transcription.delta", kw_only=True
+    ServerEventStruct, tag="conversation.item.input_audio_transcription.delta", frozen=True, kw_only=True
 ):
     """A piece of what the user said."""
 
@@ -143,14 +160,14 @@ class ConversationItemInputAudioTranscriptionDelta(
     obfuscation: str | None = None
 
 
-class Language(WireStruct, kw_only=True):
+class Language(WireStruct, frozen=True, kw_only=True):
     """A language that was heard, by its ISO 639-1 code."""
 
     code: str
 
 
 class ConversationItemInputAudioTranscriptionCompleted(
-    ServerEventStruct, tag="conversation.item.input_audio_transcription.completed", kw_only=True
+    ServerEventStruct, tag="conversation.item.input_audio_transcription.completed", frozen=True, kw_only=True
 ):
     """All that the user said; it may come any time, even after the response."""
 
@@ -162,7 +179,7 @@ class ConversationItemInputAudioTranscriptionCompleted(
     languages: list[Language] | None = None
 
 
-class TranscriptionError(WireStruct, kw_only=True):
+class TranscriptionError(WireStruct, frozen=True, kw_only=True):
     """Why a transcription failed."""
 
     type: str | None = None
@@ -172,7 +189,7 @@ class TranscriptionError(WireStruct, kw_only=True):
 
 
 class ConversationItemInputAudioTranscriptionFailed(
-    ServerEventStruct, tag="conversation.item.input_audio_transcription.failed", kw_only=True
+    ServerEventStruct, tag="conversation.item.input_audio_transcription.failed", frozen=True, kw_only=True
 ):
     """The user's audio could not be transcribed; the turn goes on."""
 
@@ -182,7 +199,7 @@ class ConversationItemInputAudioTranscriptionFailed(
 
 
 class ConversationItemInputAudioTranscriptionSegment(
-    ServerEventStruct, tag="conversation.item.input_audio_transcription.segment", kw_only=True
+    ServerEventStruct, tag="conversation.item.input_audio_transcription.segment", frozen=True, kw_only=True
 ):
     """A stretch of speech of one speaker; `start` and `end` are seconds."""
 
@@ -198,32 +215,38 @@ class ConversationItemInputAudioTranscriptionSegment(
 # --- audio buffers -----------------------------------------------------------------------------------------------
 
 
-class InputAudioBufferCommitted(ServerEventStruct, tag="input_audio_buffer.committed", kw_only=True):
+class InputAudioBufferCommitted(ServerEventStruct, tag="input_audio_buffer.committed", frozen=True, kw_only=True):
     """The buffer became the user item `item_id` (which some servers leave out)."""
 
     item_id: str | None = None
     previous_item_id: str | None = None
 
 
-class InputAudioBufferCleared(ServerEventStruct, tag="input_audio_buffer.cleared", kw_only=True):
+class InputAudioBufferCleared(ServerEventStruct, tag="input_audio_buffer.cleared", frozen=True, kw_only=True):
     """The buffer was emptied."""
 
 
-class InputAudioBufferSpeechStarted(ServerEventStruct, tag="input_audio_buffer.speech_started", kw_only=True):
+class InputAudioBufferSpeechStarted(
+    ServerEventStruct, tag="input_audio_buffer.speech_started", frozen=True, kw_only=True
+):
     """The user began to speak, `audio_start_ms` after the start of all audio of the session, padding included."""
 
     item_id: str | None = None
     audio_start_ms: int
 
 
-class InputAudioBufferSpeechStopped(ServerEventStruct, tag="input_audio_buffer.speech_stopped", kw_only=True):
+class InputAudioBufferSpeechStopped(
+    ServerEventStruct, tag="input_audio_buffer.speech_stopped", frozen=True, kw_only=True
+):
     """The user stopped speaking, `audio_end_ms` after the start of all audio of the session."""
 
     item_id: str | None = None
     audio_end_ms: int
 
 
-class InputAudioBufferTimeoutTriggered(ServerEventStruct, tag="input_audio_buffer.timeout_triggered", kw_only=True):
+class InputAudioBufferTimeoutTriggered(
+    ServerEventStruct, tag="input_audio_buffer.timeout_triggered", frozen=True, kw_only=True
+):
     """Nobody spoke for `idle_timeout_ms`."""
 
     item_id: str
@@ -231,241 +254,31 @@ class InputAudioBufferTimeoutTriggered(ServerEventStruct, tag="input_audio_buffe
     audio_end_ms: int
 
 
-class InputAudioBufferDtmfEventReceived(ServerEventStruct, tag="input_audio_buffer.dtmf_event_received", kw_only=True):
+class InputAudioBufferDtmfEventReceived(
+    ServerEventStruct, tag="input_audio_buffer.dtmf_event_received", frozen=True, kw_only=True
+):
     """A key of a telephone: 0-9, `*`, `#`, A-D; `received_at` in Unix seconds. It has no `event_id`."""
 
     event: str
     received_at: int | None = None
 
 
-class OutputAudioBufferStarted(ServerEventStruct, tag="output_audio_buffer.started", kw_only=True):
+class OutputAudioBufferStarted(ServerEventStruct, tag="output_audio_buffer.started", frozen=True, kw_only=True):
     """The server began to play a response (WebRTC and SIP)."""
 
     response_id: str
 
 
-class OutputAudioBufferStopped(ServerEventStruct, tag="output_audio_buffer.stopped", kw_only=True):
+class OutputAudioBufferStopped(ServerEventStruct, tag="output_audio_buffer.stopped", frozen=True, kw_only=True):
     """The server has played a response (WebRTC and SIP)."""
 
     response_id: str
 
 
-class OutputAudioBufferCleared(ServerEventStruct, tag="output_audio_buffer.cleared", kw_only=True):
+class OutputAudioBufferCleared(ServerEventStruct, tag="output_audio_buffer.cleared", frozen=True, kw_only=True):
     """The server dropped what it had not played of a response (WebRTC and SIP)."""
 
     response_id: str
-
-
-# --- responses ---------------------------------------------------------------------------------------------------
-
-
-class ResponseCreated(ServerEventStruct, tag="response.created", kw_only=True):
-    """A response is under way."""
-
-    response: Response | None = None
-
-
-class ResponseDone(ServerEventStruct, tag="response.done", kw_only=True):
-    """A response is over, however it ended."""
-
-    response: Response | None = None
-
-
-class ResponseOutputItemAdded(ServerEventStruct, tag="response.output_item.added", kw_only=True):
-    """The response has a new item; `conversation.item.added` follows."""
-
-    response_id: str | None = None
-    output_index: int = 0
-    item: Item
-
-
-class ResponseOutputItemDone(ServerEventStruct, tag="response.output_item.done", kw_only=True):
-    """An item of the response is final; `conversation.item.done` came before."""
-
-    response_id: str | None = None
-    output_index: int = 0
-    item: Item
-
-
-class PartText(WireStruct, tag="text", tag_field="type", kw_only=True):
-    """Text, as `response.content_part.*` spells `output_text`."""
-
-    text: str | None = None
-
-
-class PartAudio(WireStruct, tag="audio", tag_field="type", kw_only=True):
-    """Audio, as `response.content_part.*` spells `output_audio`."""
-
-    audio: bytes | None = None
-    transcript: str | None = None
-
-
-ResponsePart = PartText | PartAudio | OutputText | OutputAudio | UnknownPart
-
-
-class ResponseContentPartAdded(ServerEventStruct, tag="response.content_part.added", kw_only=True):
-    """An item of the response has a new content part."""
-
-    response_id: str | None = None
-    item_id: str
-    output_index: int = 0
-    content_index: int = 0
-    part: ResponsePart | None = None
-
-
-class ResponseContentPartDone(ServerEventStruct, tag="response.content_part.done", kw_only=True):
-    """A content part is final."""
-
-    response_id: str | None = None
-    item_id: str
-    output_index: int = 0
-    content_index: int = 0
-    part: ResponsePart | None = None
-
-
-class ResponseOutputTextDelta(ServerEventStruct, tag="response.output_text.delta", kw_only=True, gc=False):
-    """A piece of the assistant's text."""
-
-    response_id: str | None = None
-    item_id: str
-    output_index: int = 0
-    content_index: int = 0
-    delta: str
-    obfuscation: str | None = None
-
-
-class ResponseOutputTextDone(ServerEventStruct, tag="response.output_text.done", kw_only=True):
-    """The whole text of a part."""
-
-    response_id: str | None = None
-    item_id: str
-    output_index: int = 0
-    content_index: int = 0
-    text: str | None = None
-
-
-class ResponseOutputAudioDelta(ServerEventStruct, tag="response.output_audio.delta", kw_only=True, gc=False):
-    """A piece of the assistant's audio, in the session's output format (not sent on a sideband connection)."""
-
-    response_id: str | None = None
-    item_id: str
-    output_index: int = 0
-    content_index: int = 0
-    delta: bytes
-
-
-class ResponseOutputAudioDone(ServerEventStruct, tag="response.output_audio.done", kw_only=True):
-    """A part has all its audio."""
-
-    response_id: str | None = None
-    item_id: str
-    output_index: int = 0
-    content_index: int = 0
-
-
-class ResponseOutputAudioTranscriptDelta(
-    ServerEventStruct, tag="response.output_audio_transcript.delta", kw_only=True, gc=False
-):
-    """A piece of the transcript of the assistant's audio."""
-
-    response_id: str | None = None
-    item_id: str
-    output_index: int = 0
-    content_index: int = 0
-    delta: str
-    obfuscation: str | None = None
-
-
-class ResponseOutputAudioTranscriptDone(ServerEventStruct, tag="response.output_audio_transcript.done", kw_only=True):
-    """The whole transcript of a part."""
-
-    response_id: str | None = None
-    item_id: str
-    output_index: int = 0
-    content_index: int = 0
-    transcript: str | None = None
-
-
-class ResponseFunctionCallArgumentsDelta(
-    ServerEventStruct, tag="response.function_call_arguments.delta", kw_only=True, gc=False
-):
-    """A piece of the arguments of a function call."""
-
-    response_id: str | None = None
-    item_id: str
-    output_index: int = 0
-    call_id: str | None = None
-    delta: str
-    obfuscation: str | None = None
-
-
-class ResponseFunctionCallArgumentsDone(ServerEventStruct, tag="response.function_call_arguments.done", kw_only=True):
-    """The whole arguments of a function call (`name` is missing from some servers)."""
-
-    response_id: str | None = None
-    item_id: str
-    output_index: int = 0
-    call_id: str | None = None
-    arguments: str | None = None
-    name: str | None = None
-
-
-class ResponseMcpCallArgumentsDelta(ServerEventStruct, tag="response.mcp_call_arguments.delta", kw_only=True, gc=False):
-    """A piece of the arguments of an MCP call."""
-
-    response_id: str | None = None
-    item_id: str
-    output_index: int = 0
-    delta: str
-    obfuscation: str | None = None
-
-
-class ResponseMcpCallArgumentsDone(ServerEventStruct, tag="response.mcp_call_arguments.done", kw_only=True):
-    """The whole arguments of an MCP call."""
-
-    response_id: str | None = None
-    item_id: str
-    output_index: int = 0
-    arguments: str | None = None
-
-
-class ResponseMcpCallInProgress(ServerEventStruct, tag="response.mcp_call.in_progress", kw_only=True):
-    """An MCP call runs on the server (no `response_id`)."""
-
-    item_id: str
-    output_index: int = 0
-
-
-class ResponseMcpCallCompleted(ServerEventStruct, tag="response.mcp_call.completed", kw_only=True):
-    """An MCP call succeeded."""
-
-    item_id: str
-    output_index: int = 0
-
-
-class ResponseMcpCallFailed(ServerEventStruct, tag="response.mcp_call.failed", kw_only=True):
-    """An MCP call failed."""
-
-    item_id: str
-    output_index: int = 0
-
-
-class McpListToolsInProgress(ServerEventStruct, tag="mcp_list_tools.in_progress", kw_only=True):
-    """The server asks an MCP server for its tools."""
-
-    item_id: str
-
-
-class McpListToolsCompleted(ServerEventStruct, tag="mcp_list_tools.completed", kw_only=True):
-    """The tools of an MCP server are known."""
-
-    item_id: str
-
-
-class McpListToolsFailed(ServerEventStruct, tag="mcp_list_tools.failed", kw_only=True):
-    """The tools of an MCP server could not be had."""
-
-    item_id: str
 
 
 # --- everything else ---------------------------------------------------------------------------------------------

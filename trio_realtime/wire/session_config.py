@@ -14,17 +14,17 @@ from .struct import RequestStruct, WireStruct
 # --- audio formats -----------------------------------------------------------------------------------------------
 
 
-class AudioPCM(WireStruct, tag="audio/pcm", tag_field="type", kw_only=True):
+class AudioPCM(WireStruct, tag="audio/pcm", tag_field="type", frozen=True, kw_only=True):
     """PCM16, mono, little-endian; the only rate is 24,000 Hz."""
 
     rate: int = 24000
 
 
-class AudioPCMU(WireStruct, tag="audio/pcmu", tag_field="type", kw_only=True):
+class AudioPCMU(WireStruct, tag="audio/pcmu", tag_field="type", frozen=True, kw_only=True):
     """G.711 mu-law at 8,000 Hz."""
 
 
-class AudioPCMA(WireStruct, tag="audio/pcma", tag_field="type", kw_only=True):
+class AudioPCMA(WireStruct, tag="audio/pcma", tag_field="type", frozen=True, kw_only=True):
     """G.711 A-law at 8,000 Hz."""
 
 
@@ -34,14 +34,14 @@ AudioFormat = AudioPCM | AudioPCMU | AudioPCMA
 # --- input -------------------------------------------------------------------------------------------------------
 
 
-class NoiseReduction(WireStruct, omit_defaults=True, kw_only=True):
+class NoiseReduction(WireStruct, omit_defaults=True, frozen=True, kw_only=True):
     """Noise reduction before turn detection: `"near_field"` for headsets, `"far_field"` for rooms."""
 
     type: str | None = None
     strength: float | None = None
 
 
-class Transcription(WireStruct, omit_defaults=True, kw_only=True):
+class Transcription(WireStruct, omit_defaults=True, frozen=True, kw_only=True):
     """Transcription of what the user says, by a model of its own.
 
     Attributes:
@@ -61,7 +61,7 @@ class Transcription(WireStruct, omit_defaults=True, kw_only=True):
     delay: str | None = None
 
 
-class ServerVad(WireStruct, tag="server_vad", tag_field="type", omit_defaults=True, kw_only=True):
+class ServerVad(WireStruct, tag="server_vad", tag_field="type", omit_defaults=True, frozen=True, kw_only=True):
     """Turn detection by the loudness of the audio. What is None is left to the server.
 
     Attributes:
@@ -81,7 +81,7 @@ class ServerVad(WireStruct, tag="server_vad", tag_field="type", omit_defaults=Tr
     interrupt_response: bool | None = None
 
 
-class SemanticVad(WireStruct, tag="semantic_vad", tag_field="type", omit_defaults=True, kw_only=True):
+class SemanticVad(WireStruct, tag="semantic_vad", tag_field="type", omit_defaults=True, frozen=True, kw_only=True):
     """Turn detection by what is said; `eagerness` is `"low"`, `"medium"`, `"high"` or `"auto"`."""
 
     eagerness: str | None = None
@@ -95,7 +95,7 @@ TurnDetection = ServerVad | SemanticVad
 # --- tools -------------------------------------------------------------------------------------------------------
 
 
-class FunctionTool(WireStruct, tag="function", tag_field="type", omit_defaults=True, kw_only=True):
+class FunctionTool(WireStruct, tag="function", tag_field="type", omit_defaults=True, frozen=True, kw_only=True):
     """The definition of a function; `parameters` is a JSON Schema of type object."""
 
     name: str
@@ -103,21 +103,21 @@ class FunctionTool(WireStruct, tag="function", tag_field="type", omit_defaults=T
     parameters: Any = None
 
 
-class McpToolFilter(WireStruct, omit_defaults=True, kw_only=True):
+class McpToolFilter(WireStruct, omit_defaults=True, frozen=True, kw_only=True):
     """Tools of an MCP server, by name or by being read-only."""
 
     read_only: bool | None = None
     tool_names: list[str] | None = None
 
 
-class McpApprovalFilter(WireStruct, omit_defaults=True, kw_only=True):
+class McpApprovalFilter(WireStruct, omit_defaults=True, frozen=True, kw_only=True):
     """Which tools of an MCP server always and which never need an approval."""
 
     always: McpToolFilter | None = None
     never: McpToolFilter | None = None
 
 
-class McpTool(WireStruct, tag="mcp", tag_field="type", kw_only=True):
+class McpTool(WireStruct, tag="mcp", tag_field="type", frozen=True, kw_only=True):
     """An MCP server whose tools the Realtime server calls itself.
 
     Exactly one of `server_url`, `connector_id` and `tunnel_id` says where it is. `authorization` and `headers` are
@@ -140,13 +140,13 @@ class McpTool(WireStruct, tag="mcp", tag_field="type", kw_only=True):
 Tool = FunctionTool | McpTool
 
 
-class ToolChoiceFunction(WireStruct, tag="function", tag_field="type", kw_only=True):
+class ToolChoiceFunction(WireStruct, tag="function", tag_field="type", frozen=True, kw_only=True):
     """The model must call this function."""
 
     name: str
 
 
-class ToolChoiceMcp(WireStruct, tag="mcp", tag_field="type", omit_defaults=True, kw_only=True):
+class ToolChoiceMcp(WireStruct, tag="mcp", tag_field="type", omit_defaults=True, frozen=True, kw_only=True):
     """The model must call a tool of this MCP server."""
 
     server_label: str
@@ -160,19 +160,19 @@ ToolChoice = str | ToolChoiceFunction | ToolChoiceMcp
 # --- the rest of a session ---------------------------------------------------------------------------------------
 
 
-class Voice(WireStruct, kw_only=True):
+class Voice(WireStruct, frozen=True, kw_only=True):
     """A custom voice."""
 
     id: str
 
 
-class Reasoning(WireStruct, omit_defaults=True, kw_only=True):
+class Reasoning(WireStruct, omit_defaults=True, frozen=True, kw_only=True):
     """How much a reasoning model thinks: `"minimal"`, `"low"`, `"medium"`, `"high"` or `"xhigh"`."""
 
     effort: str | None = None
 
 
-class TracingConfig(WireStruct, omit_defaults=True, kw_only=True):
+class TracingConfig(WireStruct, omit_defaults=True, frozen=True, kw_only=True):
     """Names under which the server traces the session."""
 
     workflow_name: str | None = None
@@ -180,13 +180,15 @@ class TracingConfig(WireStruct, omit_defaults=True, kw_only=True):
     metadata: Any = None
 
 
-class TokenLimits(WireStruct, omit_defaults=True, kw_only=True):
+class TokenLimits(WireStruct, omit_defaults=True, frozen=True, kw_only=True):
     """Limits of a truncated context."""
 
     post_instructions: int | None = None
 
 
-class RetentionRatioTruncation(WireStruct, tag="retention_ratio", tag_field="type", omit_defaults=True, kw_only=True):
+class RetentionRatioTruncation(
+    WireStruct, tag="retention_ratio", tag_field="type", omit_defaults=True, frozen=True, kw_only=True
+):
     """When the context is full, keep this share of it (0 to 1)."""
 
     retention_ratio: Annotated[float, Meta(ge=0, le=1)]
@@ -197,7 +199,7 @@ Truncation = str | RetentionRatioTruncation
 """`"auto"`, `"disabled"`, or a retention ratio."""
 
 
-class InputFile(WireStruct, tag="input_file", tag_field="type", omit_defaults=True, kw_only=True):
+class InputFile(WireStruct, tag="input_file", tag_field="type", omit_defaults=True, frozen=True, kw_only=True):
     """A file as a variable of a prompt."""
 
     file_id: str | None = None
@@ -206,7 +208,7 @@ class InputFile(WireStruct, tag="input_file", tag_field="type", omit_defaults=Tr
     file_data: str | None = None
 
 
-class Prompt(WireStruct, omit_defaults=True, kw_only=True):
+class Prompt(WireStruct, omit_defaults=True, frozen=True, kw_only=True):
     """A prompt that is stored on the server, with its variables."""
 
     id: str
@@ -217,7 +219,7 @@ class Prompt(WireStruct, omit_defaults=True, kw_only=True):
 # --- what the client asks for ------------------------------------------------------------------------------------
 
 
-class AudioInputConfig(RequestStruct, kw_only=True):
+class AudioInputConfig(RequestStruct, frozen=True, kw_only=True):
     """How the server hears; `None` turns noise reduction, transcription or turn detection off."""
 
     format: AudioFormat | UnsetType = UNSET
@@ -226,7 +228,7 @@ class AudioInputConfig(RequestStruct, kw_only=True):
     turn_detection: TurnDetection | None | UnsetType = UNSET
 
 
-class AudioOutputConfig(RequestStruct, kw_only=True):
+class AudioOutputConfig(RequestStruct, frozen=True, kw_only=True):
     """How the server speaks. The voice is fixed after the first audio; `speed` changes between turns only."""
 
     format: AudioFormat | UnsetType = UNSET
@@ -234,14 +236,14 @@ class AudioOutputConfig(RequestStruct, kw_only=True):
     speed: Annotated[float, Meta(ge=0.25, le=1.5)] | UnsetType = UNSET
 
 
-class AudioConfig(RequestStruct, kw_only=True):
+class AudioConfig(RequestStruct, frozen=True, kw_only=True):
     """Both directions of audio."""
 
     input: AudioInputConfig | UnsetType = UNSET
     output: AudioOutputConfig | UnsetType = UNSET
 
 
-class SessionConfig(RequestStruct, tag="realtime", tag_field="type", kw_only=True):
+class SessionConfig(RequestStruct, tag="realtime", tag_field="type", frozen=True, kw_only=True):
     """The configuration of a realtime session, in the wire's own shape.
 
     Attributes:
@@ -270,13 +272,13 @@ class SessionConfig(RequestStruct, tag="realtime", tag_field="type", kw_only=Tru
     prompt: Prompt | None | UnsetType = UNSET
 
 
-class TranscriptionAudioConfig(RequestStruct, kw_only=True):
+class TranscriptionAudioConfig(RequestStruct, frozen=True, kw_only=True):
     """The one direction of audio that a transcription session has."""
 
     input: AudioInputConfig | UnsetType = UNSET
 
 
-class TranscriptionSessionConfig(RequestStruct, tag="transcription", tag_field="type", kw_only=True):
+class TranscriptionSessionConfig(RequestStruct, tag="transcription", tag_field="type", frozen=True, kw_only=True):
     """The configuration of a session that only transcribes."""
 
     audio: TranscriptionAudioConfig | UnsetType = UNSET
@@ -286,7 +288,7 @@ class TranscriptionSessionConfig(RequestStruct, tag="transcription", tag_field="
 # --- what the server says ----------------------------------------------------------------------------------------
 
 
-class AudioInputInfo(WireStruct, kw_only=True):
+class AudioInputInfo(WireStruct, frozen=True, kw_only=True):
     """How the server hears, with its defaults spelled out."""
 
     format: AudioFormat | None = None
@@ -295,7 +297,7 @@ class AudioInputInfo(WireStruct, kw_only=True):
     turn_detection: TurnDetection | None = None
 
 
-class AudioOutputInfo(WireStruct, kw_only=True):
+class AudioOutputInfo(WireStruct, frozen=True, kw_only=True):
     """How the server speaks, with its defaults spelled out."""
 
     format: AudioFormat | None = None
@@ -303,14 +305,14 @@ class AudioOutputInfo(WireStruct, kw_only=True):
     speed: float | None = None
 
 
-class AudioInfo(WireStruct, kw_only=True):
+class AudioInfo(WireStruct, frozen=True, kw_only=True):
     """Both directions of audio."""
 
     input: AudioInputInfo | None = None
     output: AudioOutputInfo | None = None
 
 
-class SessionInfo(WireStruct, tag="realtime", tag_field="type", kw_only=True):
+class SessionInfo(WireStruct, tag="realtime", tag_field="type", frozen=True, kw_only=True):
     """The server's view of a realtime session.
 
     Attributes:
@@ -335,7 +337,7 @@ class SessionInfo(WireStruct, tag="realtime", tag_field="type", kw_only=True):
     prompt: Prompt | None = None
 
 
-class TranscriptionSessionInfo(WireStruct, tag="transcription", tag_field="type", kw_only=True):
+class TranscriptionSessionInfo(WireStruct, tag="transcription", tag_field="type", frozen=True, kw_only=True):
     """The server's view of a session that only transcribes."""
 
     id: str | None = None

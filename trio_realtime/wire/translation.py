@@ -10,45 +10,47 @@ from .struct import RequestStruct, WireStruct
 # --- client ------------------------------------------------------------------------------------------------------
 
 
-class TranslationInputConfig(RequestStruct, kw_only=True):
+class TranslationInputConfig(RequestStruct, frozen=True, kw_only=True):
     """How the server hears; None turns noise reduction or transcription off."""
 
     noise_reduction: NoiseReduction | None | UnsetType = UNSET
     transcription: Transcription | None | UnsetType = UNSET
 
 
-class TranslationOutputConfig(RequestStruct, kw_only=True):
+class TranslationOutputConfig(RequestStruct, frozen=True, kw_only=True):
     """The language to translate into."""
 
     language: str | UnsetType = UNSET
 
 
-class TranslationAudioConfig(RequestStruct, kw_only=True):
+class TranslationAudioConfig(RequestStruct, frozen=True, kw_only=True):
     """Both directions of audio."""
 
     input: TranslationInputConfig | UnsetType = UNSET
     output: TranslationOutputConfig | UnsetType = UNSET
 
 
-class TranslationSessionConfig(RequestStruct, kw_only=True):
+class TranslationSessionConfig(RequestStruct, frozen=True, kw_only=True):
     """The configuration of a translation session; it has no `type` and no `model`."""
 
     audio: TranslationAudioConfig | UnsetType = UNSET
 
 
-class TranslationSessionUpdate(ClientEventStruct, tag="session.update", kw_only=True):
+class TranslationSessionUpdate(ClientEventStruct, tag="session.update", frozen=True, kw_only=True):
     """Change the configuration."""
 
     session: TranslationSessionConfig
 
 
-class SessionInputAudioBufferAppend(ClientEventStruct, tag="session.input_audio_buffer.append", kw_only=True):
+class SessionInputAudioBufferAppend(
+    ClientEventStruct, tag="session.input_audio_buffer.append", frozen=True, kw_only=True
+):
     """Append PCM16 at 24,000 Hz; the server works in frames of 200 ms, and silence must be sent too."""
 
     audio: bytes
 
 
-class SessionClose(ClientEventStruct, tag="session.close", kw_only=True):
+class SessionClose(ClientEventStruct, tag="session.close", frozen=True, kw_only=True):
     """Translate what is left; `session.closed` follows."""
 
 
@@ -57,27 +59,27 @@ TranslationClientEvent = TranslationSessionUpdate | SessionInputAudioBufferAppen
 # --- server ------------------------------------------------------------------------------------------------------
 
 
-class TranslationInputInfo(WireStruct, kw_only=True):
+class TranslationInputInfo(WireStruct, frozen=True, kw_only=True):
     """How the server hears."""
 
     noise_reduction: NoiseReduction | None = None
     transcription: Transcription | None = None
 
 
-class TranslationOutputInfo(WireStruct, kw_only=True):
+class TranslationOutputInfo(WireStruct, frozen=True, kw_only=True):
     """The language that it translates into."""
 
     language: str | None = None
 
 
-class TranslationAudioInfo(WireStruct, kw_only=True):
+class TranslationAudioInfo(WireStruct, frozen=True, kw_only=True):
     """Both directions of audio."""
 
     input: TranslationInputInfo | None = None
     output: TranslationOutputInfo | None = None
 
 
-class TranslationSessionInfo(WireStruct, kw_only=True):
+class TranslationSessionInfo(WireStruct, frozen=True, kw_only=True):
     """The server's view of a translation session; `type` is `"translation"`, `expires_at` in Unix seconds."""
 
     id: str | None = None
@@ -87,37 +89,37 @@ class TranslationSessionInfo(WireStruct, kw_only=True):
     audio: TranslationAudioInfo | None = None
 
 
-class TranslationSessionCreated(ServerEventStruct, tag="session.created", kw_only=True):
+class TranslationSessionCreated(ServerEventStruct, tag="session.created", frozen=True, kw_only=True):
     """The first event of a connection."""
 
     session: TranslationSessionInfo | None = None
 
 
-class TranslationSessionUpdated(ServerEventStruct, tag="session.updated", kw_only=True):
+class TranslationSessionUpdated(ServerEventStruct, tag="session.updated", frozen=True, kw_only=True):
     """The whole configuration after an update."""
 
     session: TranslationSessionInfo | None = None
 
 
-class SessionClosed(ServerEventStruct, tag="session.closed", kw_only=True):
+class SessionClosed(ServerEventStruct, tag="session.closed", frozen=True, kw_only=True):
     """Everything was translated; the connection ends."""
 
 
-class SessionInputTranscriptDelta(ServerEventStruct, tag="session.input_transcript.delta", kw_only=True):
+class SessionInputTranscriptDelta(ServerEventStruct, tag="session.input_transcript.delta", frozen=True, kw_only=True):
     """A piece of what was said; nothing marks the end."""
 
     delta: str
     elapsed_ms: int | None = None
 
 
-class SessionOutputTranscriptDelta(ServerEventStruct, tag="session.output_transcript.delta", kw_only=True):
+class SessionOutputTranscriptDelta(ServerEventStruct, tag="session.output_transcript.delta", frozen=True, kw_only=True):
     """A piece of the translation; nothing marks the end."""
 
     delta: str
     elapsed_ms: int | None = None
 
 
-class SessionOutputAudioDelta(ServerEventStruct, tag="session.output_audio.delta", kw_only=True):
+class SessionOutputAudioDelta(ServerEventStruct, tag="session.output_audio.delta", frozen=True, kw_only=True):
     """A piece of the spoken translation; `format` is `"pcm16"`, `sample_rate` in Hz."""
 
     delta: bytes
