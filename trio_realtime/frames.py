@@ -77,7 +77,7 @@ class FrameReader:
         self._message: bytearray = bytearray()  # and the fragments that are whole
         self._decoder = codecs.getincrementaldecoder("utf-8")()
 
-    def feed(self, data: bytes) -> Iterator[tuple[int, bytes | bytearray]]:
+    def feed(self, data: bytes | bytearray) -> Iterator[tuple[int, bytes | bytearray]]:
         """Read the next bytes, of any length, and iterate over what they complete.
 
         The iterator must be used up before the next call. After a `CLOSE` or a refusal whatever follows is ignored.
@@ -134,7 +134,7 @@ class FrameReader:
             elif (frame := self._complete(first, body)) is not None:
                 yield frame
         if not self._ended:
-            self._header = data[position:]
+            self._header = bytes(data[position:])
 
     def _check_start(self, first: int, second: int) -> None:
         """Check the first two bytes of a frame against the rules and the message under way."""
@@ -156,7 +156,7 @@ class FrameReader:
         elif self._opcode:
             self._refuse(PROTOCOL_VIOLATION, "a new message inside a fragmented one")
 
-    def _long_length(self, field: bytes) -> int:
+    def _long_length(self, field: bytes | bytearray) -> int:
         """Read a length of two or eight bytes, which must be the shortest form of it."""
         length = int.from_bytes(field, "big")
         if length <= (_MAX_CONTROL_BYTES if len(field) == 2 else 0xFFFF):

@@ -136,7 +136,7 @@ class AnswerReader:
         self.upgrade = b""
         self.early = b""
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | bytearray) -> None:
         """Read the next bytes; `b""` is the end of the stream.
 
         Raises:
@@ -144,7 +144,7 @@ class AnswerReader:
         """
         self._unread += data
         try:
-            self._http.receive_data(data)
+            self._http.receive_data(bytes(data))
             while not self.complete:
                 event = self._http.next_event()
                 if isinstance(event, h11.Response):

@@ -1,0 +1,198 @@
+"""The writing half of a websocket: whole frames, one writer at a time.
+
+Theory of operation. Whoever holds the turn writes with one `send_all`, in a shielded scope that belongs to the writer:
+no cancellation from outside cuts a frame. The write deadline and the end of the connection do, and after that nothing
+is written any more, because the peer would read it as the rest of the cut frame. So that the shield never holds up a
+caller that is being cancelled, a task writes itself only what fits the socket's buffer (17 us for 20 ms of audio, most
+of it Trio's and the kernel's); anything else is written by a task of the connection, for which the caller waits.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from .dial import words_of
+from .errors import ConnectionLost, own_instance
+from .frames import CLOSE, TEXT, encode_frame, encode_frames
+
+# To Linux a socket is writable when a third of its buffer is free, and it gives that buffer at least 85 KB, so that
+# writing this much to a writable socket does not block.
+_DIRECT_BYTES: Final = 16384
+
+
+class _Handover:
+    """A write that a task of the connection does for the task that waits for it."""
+
+    __slots__ = ("done", "error")
+
+    def __init__(self) -> None:
+        self.done = trio.Event()
+        self.error: Exception | None = None
+
+
+class FrameWriter:
+    """Writes frames to a stream.
+
+    Args:
+        stream: Where to. Nothing else may write to it, except through `write`.
+        sock: The socket under it.
+        write_timeout: Seconds for one write.
+        fail: Called, with the `ConnectionLost` to raise, when a write was not done within that time.
+
+    Attributes:
+        tasks: The nursery for what callers do not wait for; assigned before anything but `write` is called.
+        error: What `send` raises from now on, or None while it may write. After a close frame nothing may follow.
+        bytes_sent: How much was written.
+        messages_sent: How many messages were.
+    """
+
+    tasks: trio.Nursery
+
+    def __init__(
+        self,
+        stream: trio.abc.SendStream,
+        sock: trio.socket.SocketType,
+        *,
+        write_timeout: float,
+        fail: Callable[[ConnectionLost], object],
+    ) -> None:
+        self.error: Exception | None = None
+        self.bytes_sent = 0
+        self.messages_sent = 0
+        self._stream = stream
+        self._write_timeout = write_timeout
+        self._fail = fail
+        self._is_writable = _writability(sock)
+        self._turn = trio.Semaphore(1)  # and not a lock: one task may take the turn and another give it back
+        self._writing: trio.CancelScope | None = None
+        self._cut = False
+        self._controls: dict[int, bytes] = {}  # opcode -> payload: of the PONGs that wait only the latest matters
+        self._controls_written: trio.Event | None = None  # while a task writes them
+
+    async def send(self, payloads: tuple[bytes, ...]) -> None:
+        """Write text messages as `MessageTransport.send` says."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        turn = self._turn
+        if turn.value:
+            turn.acquire_nowait()
+        else:
+            await turn.acquire()
+        handover: _Handover | None = None
+        try:
+            if self.error is not None:
+                raise own_instance(self.error)
+            data = encode_frames(TEXT, payloads, os.urandom(4 * len(payloads)))
+            if len(data) <= _DIRECT_BYTES and self._is_writable():
+                await self._write(data)
+            else:
+                handover = _Handover()
+                self.tasks.start_soon(self._write_for, handover, data)
+        finally:
+            if handover is None:
+                turn.release()
+        if handover is not None:
+            await handover.done.wait()
+            if handover.error is not None:
+                raise handover.error
+        self.messages_sent += len(payloads)
+
+    async def write(self, data: bytes | bytearray) -> None:
+        """Write bytes that are whole frames, or the handshake, when it is their turn.
+
+        Raises:
+            ConnectionLost: They were not written, or not wholly; nothing will be any more.
+            trio.ClosedResourceError: The same, because this side closed.
+        """
+        await self._turn.acquire()
+        try:
+            await self._write(data)
+        finally:
+            self._turn.release()
+
+    def send_control(self, opcode: int, payload: bytes | bytearray) -> None:
+        """Have a control frame written as soon as the stream is free; the latest of an opcode stands for those before.
+
+        Once `error` is set only a `CLOSE` is still written, to say why this is the end.
+        """
+        self._controls[opcode] = bytes(payload)
+        if self._controls_written is None and not self._cut:
+            self._controls_written = trio.Event()
+            self.tasks.start_soon(self._write_controls, self._controls_written)
+
+    async def wait_controls_written(self) -> None:
+        """Wait until no control frame is waiting to be written."""
+        if self._controls_written is not None:
+            await self._controls_written.wait()
+
+    def cancel(self) -> None:
+        """Cancel the write that is going on, if any; when it was cut, there will be no other."""
+        if self._writing is not None:
+            self._writing.cancel()
+
+    def cut(self) -> None:
+        """Cancel the write that is going on, and let there be no other."""
+        self.cancel()
+        self._cut = True
+
+    async def _write(self, data: bytes | bytearray) -> None:
+        if self._cut:
+            raise own_instance(self.error or trio.ClosedResourceError())
+        self._writing = trio.CancelScope(deadline=trio.current_time() + self._write_timeout, shield=True)
+        try:
+            with self._writing:
+                await self._stream.send_all(data)
+                self.bytes_sent += len(data)
+                return
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            # Reading goes on: the reason may lie in the socket still, and if it does not, reading fails soon.
+            self._cut = True
+            words = words_of(error)
+            self.error = self.error or ConnectionLost(f"the connection broke: {words}", reason=words)
+            raise own_instance(self.error) from error
+        finally:
+            self._writing = None
+        self._cut = True
+        words = f"a write was not done within {self._write_timeout:g} s"
+        lost = ConnectionLost(f"the connection is stuck: {words}", reason=words)
+        self._fail(lost)
+        raise own_instance(self.error or lost)
+
+    async def _write_for(self, handover: _Handover, data: bytearray) -> None:
+        try:
+            await self._write(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            handover.error = error
+        finally:
+            self._turn.release()
+            handover.done.set()
+
+    async def _write_controls(self, written: trio.Event) -> None:
+        try:
+            while self._controls:
+                await self._turn.acquire()
+                try:
+                    controls, self._controls = self._controls, {}
+                    for opcode, payload in controls.items():
+                        if self.error is None or opcode == CLOSE:
+                            await self._write(encode_frame(opcode, payload, os.urandom(4)))
+                finally:
+                    self._turn.release()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # `error` says it to whom it concerns
+        finally:
+            self._controls_written = None
+            written.set()
+
+
+def _writability(sock: trio.socket.SocketType) -> Callable[[], object]:
+    """Make a function that gives something true if a write to `sock` would not block, or would fail at once."""
+    if not hasattr(select, "poll"):  # pragma: no cover  Windows
+        return bool
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLOUT)
+    return lambda: poll.poll(0)
