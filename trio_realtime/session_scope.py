@@ -107,6 +107,7 @@ class SessionScope:
         self._close_timeout = close_timeout
         self._codec = Codec()
         self._stack = AsyncExitStack()
+        self._transport_scope = trio.CancelScope()
         self._nursery_manager: AbstractAsyncContextManager[trio.Nursery] | None = None
         self._nursery: trio.Nursery | None = None
         self._body_scope = trio.CancelScope()
@@ -122,6 +123,7 @@ class SessionScope:
         deadline = trio.current_time() + self._connect_timeout
         self._state = "opening"
         try:
+            self._stack.enter_context(self._transport_scope)
             transport = await self._stack.enter_async_context(self._dial(self._connect_timeout))
             self._transport = transport
             self._nursery_manager = trio.open_nursery()
@@ -212,9 +214,8 @@ class SessionScope:
             self.fanout.end(self.failure)
             for waiter in self._waiters.values():
                 waiter.fail(trio.ClosedResourceError("the session has ended"))
-            with trio.CancelScope() as at_once:  # the polite part is over
-                at_once.cancel()
-                await self._stack.aclose()
+            self._transport_scope.cancel()  # the polite part is over
+            await self._stack.aclose()
 
     def fail(self, error: RealtimeError) -> None:
         """The session is over; the first failure counts.
