@@ -243,7 +243,7 @@ class WebSocketTransport(MessageTransport):
                 self._library = await trio_websocket.wrap_client_stream(
                     nursery,
                     # Any `trio.abc.Stream` will do; the annotation is too narrow.
-                    cast("trio.SocketStream", _Tap(self._receive_for_library, self._writer.write)),
+                    cast("trio.SocketStream", _Tap(self._receive_for_library, self._write_for_library)),
                     target.authority,
                     target.resource,
                     subprotocols=subprotocols,
@@ -262,8 +262,9 @@ class WebSocketTransport(MessageTransport):
                 self._fail(failure)
             else:
                 # wsproto refused the response, then trio-websocket tried to answer that, which wsproto refused too.
-                words = error.__context__ or error
-                self._refuse(ConnectError(f"{target} did not upgrade to a websocket: {words}"), error)
+                while error.__context__ is not None:
+                    error = error.__context__
+                self._refuse(ConnectError(f"{target} did not upgrade to a websocket: {error}"), error)
         finally:
             self._library_gone.set()
 
@@ -405,6 +406,15 @@ class WebSocketTransport(MessageTransport):
         frame, self._peer_close = self._peer_close, b""
         return frame
 
+    async def _write_for_library(self, data: bytes) -> None:
+        """Write the upgrade request, and one close frame."""
+        try:
+            await self._writer.write(data)
+        except trio.BrokenResourceError:
+            # While the handshake is open, reading says more: a server may answer, and close, before it has read all.
+            if self._early is not None:
+                raise
+
     async def _drain(self) -> bytes:
         """Read, and drop, all that comes before the peer's close frame; give that, or nothing if there is none."""
         data: bytes | bytearray = self._early or b""
@@ -475,9 +485,7 @@ class WebSocketTransport(MessageTransport):
 class _Tap(trio.abc.Stream):
     """The stream that trio-websocket sees."""
 
-    def __init__(
-        self, receive: Callable[[], Awaitable[bytes]], write: Callable[[bytes | bytearray], Awaitable[None]]
-    ) -> None:
+    def __init__(self, receive: Callable[[], Awaitable[bytes]], write: Callable[[bytes], Awaitable[None]]) -> None:
         self._receive = receive
         self._write = write
 
