@@ -114,6 +114,7 @@ _TOOL = tagged(
                 "allowed_callers": nullable(array(string(choices=("direct", "programmatic")))),
             },
             required=["server_label"],
+            one_of=["server_url", "connector_id", "tunnel_id"],
         ),
     }
 )

@@ -155,8 +155,8 @@ def mapping(entry: Shape, *, max_entries: int | None = None, max_key_length: int
     return check
 
 
-def record(fields: Mapping[str, Shape], *, required: Sequence[str] = ()) -> Shape:
-    """Accept objects with these keys and no others."""
+def record(fields: Mapping[str, Shape], *, required: Sequence[str] = (), one_of: Sequence[str] = ()) -> Shape:
+    """Accept objects with these keys and no others; of `one_of` exactly one must be there."""
 
     def check(value: Any, path: str) -> None:
         if not isinstance(value, dict):
@@ -177,6 +177,8 @@ def record(fields: Mapping[str, Shape], *, required: Sequence[str] = ()) -> Shap
                     f"Unknown parameter: '{prefix}{name}'.", code="unknown_parameter", param=f"{prefix}{name}"
                 )
             shape(content, f"{prefix}{name}")
+        if one_of and sum(name in given for name in one_of) != 1:
+            raise RefusedError(f"Exactly one of {_quoted(one_of)} must be given.", code="invalid_value", param=path)
 
     return check
 

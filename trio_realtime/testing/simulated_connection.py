@@ -191,7 +191,8 @@ class SimulatedConnection:
             )
         if update.get("model", self.session.get("model")) != self.session.get("model"):
             raise RefusedError("The model of a session cannot be changed.", param="session.model")
-        if self.session.get("tracing") is not None and update.get("tracing", ...) != self.session["tracing"]:
+        tracing = self.session.get("tracing")
+        if tracing is not None and update.get("tracing", tracing) != tracing:
             raise RefusedError("Tracing cannot be modified once it is enabled.", param="session.tracing")
         session = updated_session(self.session, update)
         if self._has_spoken and session["audio"]["output"]["voice"] != self.session["audio"]["output"]["voice"]:

@@ -32,7 +32,9 @@ def _item_tokens(held: ServerItem) -> tuple[int, int, int]:
     item = held.item
     if item["type"] != "message":
         return _text_tokens(json.dumps(item)), 0, 0
-    text = sum(_text_tokens(part["text"]) for part in item["content"] if "text" in part)
+    # The model sees its own words, but not what a transcription made of the user's.
+    words = "transcript" if item["role"] == "assistant" else "text"
+    text = sum(_text_tokens(part.get("text") or part.get(words) or "") for part in item["content"])
     images = sum(IMAGE_TOKENS for part in item["content"] if part["type"] == "input_image")
     per_token = ASSISTANT_MS_PER_TOKEN if item["role"] == "assistant" else USER_MS_PER_TOKEN
     return text, math.ceil(held.audio_ms / per_token), images
