@@ -11,7 +11,7 @@ import json
 import math
 import types
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeGuard, Union, cast, get_args, get_origin
+from typing import Any, Literal, TypeGuard, Union, cast, get_args, get_origin
 
 import msgspec
 import pybase64
@@ -158,7 +158,9 @@ class Codec:
         delta = fields.get("delta")
         if not isinstance(delta, str):
             return
-        key = _part_key(tag, fields.get("item_id"), fields.get("content_index"))
+        struct = _server_structs[self._kind].get(tag)
+        seen = fields if struct is None else {name: fields.get(name) for name in struct.__struct_fields__}
+        key = _part_key(tag, seen.get("item_id"), seen.get("content_index"))
         delta = self._halves.pop(key, "") + delta
         if delta and "\ud800" <= delta[-1] <= "\udbff":
             if len(self._halves) >= _MAX_HELD_HALVES:
@@ -287,8 +289,6 @@ def _build(kind: Any, raw: Any, losses: list[str], where: str) -> Any:
         return msgspec.convert(raw, kind)
     except _UNFIT as error:
         origin = get_origin(kind)
-        if origin is Annotated:
-            return _build(get_args(kind)[0], raw, losses, where)
         if origin in {types.UnionType, Union}:
             return _build_union(get_args(kind), raw, error, losses, where)
         if origin is list and _is_list(raw):
@@ -377,7 +377,7 @@ def _part_key(tag: str, item_id: object, content_index: object) -> tuple[object,
     return (
         tag,
         item_id if isinstance(item_id, str) else None,
-        content_index if isinstance(content_index, int) else None,
+        content_index if isinstance(content_index, int) else 0,
     )
 
 
