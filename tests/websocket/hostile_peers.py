@@ -37,7 +37,7 @@ class Peer:
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.stream = stream
         self.request = b""
-        self._unread = b""
+        self._unread = bytearray()
 
     async def read_request(self) -> None:
         while b"\r\n\r\n" not in self.request:
@@ -71,8 +71,9 @@ class Peer:
             if not data:
                 raise EOFError
             self._unread += data
-        data, self._unread = self._unread[:count], self._unread[count:]
-        return data
+        taken = bytes(self._unread[:count])
+        del self._unread[:count]
+        return taken
 
     async def frame(self) -> tuple[int, bytes]:
         """Read one frame; check that it is whole, final and masked; raise EOFError when the stream has ended."""
