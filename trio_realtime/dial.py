@@ -8,7 +8,7 @@ from functools import cache
 import trio
 
 from .errors import ConnectError
-from .exception_groups import single_out
+from .exception_groups import leaves
 from .handshake import Target
 
 
@@ -57,5 +57,5 @@ async def open_stream(
 def words_of(error: BaseException) -> str:
     """Say what broke a stream, in the words of the innermost cause."""
     while (cause := error.__cause__) is not None:
-        error = single_out(cause)
+        error = next(leaves(cause))
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or "closed by the peer"

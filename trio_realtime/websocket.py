@@ -37,7 +37,7 @@ from .errors import (
     ProtocolError,
     own_instance,
 )
-from .exception_groups import single_out, unwrap
+from .exception_groups import leaves, unwrap
 from .frame_writer import FrameWriter
 from .frames import (
     BINARY,
@@ -255,7 +255,7 @@ class WebSocketTransport(MessageTransport):
                 }
                 self._answered.set()
         except* Exception as group:  # noqa: BLE001  all that trio-websocket leaks becomes an error of ours
-            error = single_out(group)
+            error = next(leaves(group))
             if self._answered.is_set():
                 failure = InternalError("trio-websocket failed after the handshake")
                 failure.__cause__ = error
