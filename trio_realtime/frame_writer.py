@@ -1,10 +1,10 @@
 """The writing half of a websocket: whole frames, one writer at a time.
 
-Theory of operation. Whoever holds the turn writes with one `send_all`, in a shielded scope that belongs to the writer:
-no cancellation from outside cuts a frame. The write deadline and the end of the connection do, and after that nothing
-is written any more, because the peer would read it as the rest of the cut frame. So that the shield never holds up a
-caller that is being cancelled, a task writes itself only what fits the socket's buffer (17 us for 20 ms of audio, most
-of it Trio's and the kernel's); anything else is written by a task of the connection, for which the caller waits.
+Theory of operation. Whoever holds the turn writes. No cancellation from outside cuts a frame; the write deadline and
+the end of the connection do, and after that nothing is written any more, because the peer would read it as the rest of
+the cut frame. What the socket takes at once is written at once, by the task that sends it: over TCP with one `write`,
+over TLS with a `send_all` in a shielded scope, only for as much as is sure not to block. Whatever is left is written by
+a task of the connection, for which the sender waits, so that no shield ever holds up a sender that is being cancelled.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .frames import CLOSE, TEXT, encode_frame, encode_frames
 
 # To Linux a socket is writable when a third of its buffer is free, and it gives that buffer at least 85 KB, so that
 # writing this much to a writable socket does not block.
-_DIRECT_BYTES: Final = 16384
+_TLS_DIRECT_BYTES: Final = 16384
 
 
 class _Handover:
@@ -39,8 +39,8 @@ class FrameWriter:
     """Writes frames to a stream.
 
     Args:
-        stream: Where to. Nothing else may write to it, except through `write`.
-        sock: The socket under it.
+        stream: Where to: the socket's own stream, or TLS over it. Nothing else may write to it.
+        sock: The socket.
         write_timeout: Seconds for one write.
         fail: Called, with the `ConnectionLost` to raise, when a write was not done within that time.
 
@@ -67,7 +67,9 @@ class FrameWriter:
         self._stream = stream
         self._write_timeout = write_timeout
         self._fail = fail
-        self._is_writable = _writability(sock)
+        self._is_tls = not isinstance(stream, trio.SocketStream)
+        self._fileno = sock.fileno()
+        self._is_writable = _writability(self._fileno)
         self._turn = trio.Semaphore(1)  # and not a lock: one task may take the turn and another give it back
         self._writing: trio.CancelScope | None = None
         self._cut = False
@@ -87,11 +89,13 @@ class FrameWriter:
             if self.error is not None:
                 raise own_instance(self.error)
             data = encode_frames(TEXT, payloads, os.urandom(4 * len(payloads)))
-            if len(data) <= _DIRECT_BYTES and self._is_writable():
-                await self._write(data)
-            else:
-                handover = _Handover()
-                self.tasks.start_soon(self._write_for, handover, data)
+            written = self._write_at_once(data)
+            if written < len(data):
+                if self._is_tls and len(data) <= _TLS_DIRECT_BYTES and self._is_writable():
+                    await self._write(data)
+                else:
+                    handover = _Handover()
+                    self.tasks.start_soon(self._write_for, handover, memoryview(data)[written:])
         finally:
             if handover is None:
                 turn.release()
@@ -99,6 +103,8 @@ class FrameWriter:
             await handover.done.wait()
             if handover.error is not None:
                 raise handover.error
+        else:
+            await trio.lowlevel.cancel_shielded_checkpoint()
         self.messages_sent += len(payloads)
 
     async def write(self, data: bytes | bytearray) -> None:
@@ -139,7 +145,21 @@ class FrameWriter:
         self.cancel()
         self._cut = True
 
-    async def _write(self, data: bytes | bytearray) -> None:
+    def _write_at_once(self, data: bytearray) -> int:
+        """Write as much as the socket takes at once, which over TLS is nothing; give how much that was.
+
+        `os.write` costs 8 us less than `send_all`, and says how much it wrote.
+        """
+        if self._is_tls or os.name != "posix":
+            return 0
+        try:
+            written = os.write(self._fileno, data)
+        except OSError:  # the socket is full, or broken: then the next write says so
+            return 0
+        self.bytes_sent += written
+        return written
+
+    async def _write(self, data: bytes | bytearray | memoryview) -> None:
         if self._cut:
             raise own_instance(self.error or trio.ClosedResourceError())
         self._writing = trio.CancelScope(deadline=trio.current_time() + self._write_timeout, shield=True)
@@ -162,7 +182,7 @@ class FrameWriter:
         self._fail(lost)
         raise own_instance(self.error or lost)
 
-    async def _write_for(self, handover: _Handover, data: bytearray) -> None:
+    async def _write_for(self, handover: _Handover, data: memoryview) -> None:
         try:
             await self._write(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
@@ -189,10 +209,10 @@ class FrameWriter:
             written.set()
 
 
-def _writability(sock: trio.socket.SocketType) -> Callable[[], object]:
-    """Make a function that gives something true if a write to `sock` would not block, or would fail at once."""
+def _writability(fileno: int) -> Callable[[], object]:
+    """Make a function that gives something true if a write to a socket would not block, or would fail at once."""
     if not hasattr(select, "poll"):  # pragma: no cover  Windows
         return bool
     poll = select.poll()
-    poll.register(sock.fileno(), select.POLLOUT)
+    poll.register(fileno, select.POLLOUT)
     return lambda: poll.poll(0)
