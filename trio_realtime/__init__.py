@@ -13,6 +13,10 @@ from .errors import (
     InternalError as InternalError,
     ProtocolError as ProtocolError,
     RealtimeError as RealtimeError,
+    ResponseCancelled as ResponseCancelled,
+    ResponseError as ResponseError,
+    ResponseFailed as ResponseFailed,
+    ResponseIncomplete as ResponseIncomplete,
     ServerError as ServerError,
     SessionExpired as SessionExpired,
     SessionRefused as SessionRefused,
@@ -46,8 +50,10 @@ from .state.updates import (
     SpeechStopped as SpeechStopped,
     TranscriptionCompleted as TranscriptionCompleted,
     TranscriptionFailed as TranscriptionFailed,
+    TurnDone as TurnDone,
     Update as Update,
 )
+from .turn import Turn as Turn, TurnStream as TurnStream
 from .wire.server_events import ProtocolIssue as ProtocolIssue
 from .wire.session_config import (
     SemanticVad as SemanticVad,

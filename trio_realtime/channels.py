@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar, cast
+from typing import Any, Generic, Literal, Protocol, Self, TypeVar, cast
 
 import msgspec
 import outcome
@@ -84,6 +84,21 @@ class ChannelStatistics(msgspec.Struct, frozen=True, kw_only=True):
     dropped_deltas: int
     tasks_waiting_receive: int
     open_channels: int
+
+
+class Subscriber(Protocol):
+    """Who gets updates of some types: none means all but `RawEvent`."""
+
+    @property
+    def types(self) -> tuple[type[Any], ...]:
+        """The types; read when it subscribes."""
+        ...
+
+    def push(self, update: Any) -> None:
+        """Take an update, without waiting."""
+
+    def end(self, error: BaseException | None) -> None:
+        """Nothing more will come: the session ended, or failed with `error`."""
 
 
 class _Subscription(Generic[T]):
@@ -209,6 +224,8 @@ class UpdateChannel(trio.abc.ReceiveChannel[T]):
 
     def __enter__(self) -> Self:
         if not self._open:  # a clone is open from the start
+            if self._subscription.open_channels:
+                raise trio.BusyResourceError("this channel was entered before, and a clone of it is still open")
             self._fanout.add(self._subscription)
             self._subscription.open_channels += 1
             self._open = True
@@ -340,8 +357,8 @@ class Fanout:
     """Gives each update to all who subscribed to its type, in order."""
 
     def __init__(self) -> None:
-        self._subscriptions: list[_Subscription[Any]] = []
-        self._by_type: dict[type[Any], tuple[_Subscription[Any], ...]] = {}
+        self._subscribers: list[Subscriber] = []
+        self._by_type: dict[type[object], tuple[Subscriber, ...]] = {}
         self._count = 0
         self.ended = False
 
@@ -353,48 +370,54 @@ class Fanout:
         name = name or f"updates#{self._count}"
         return UpdateChannel(self, _Subscription(name, types, max_buffer_bytes, overflow))
 
-    def add(self, subscription: _Subscription[Any]) -> None:
-        """Begin to give updates to a subscription."""
+    def add(self, subscriber: Subscriber) -> None:
+        """Begin to give updates to a subscriber.
+
+        Raises:
+            trio.ClosedResourceError: Nothing more will be published.
+        """
         if self.ended:
             raise trio.ClosedResourceError("the session has ended; nothing more will be published")
-        if subscription.open_channels:
-            raise trio.BusyResourceError("this channel is entered already")
-        self._subscriptions.append(subscription)
+        self._subscribers.append(subscriber)
         self._by_type.clear()
 
-    def remove(self, subscription: _Subscription[Any]) -> None:
-        """Stop giving updates to a subscription."""
-        if subscription in self._subscriptions:
-            self._subscriptions.remove(subscription)
+    def remove(self, subscriber: Subscriber) -> None:
+        """Stop giving updates to a subscriber."""
+        if subscriber in self._subscribers:
+            self._subscribers.remove(subscriber)
             self._by_type.clear()
 
-    def wants(self, kind: type[Any]) -> bool:
+    def wants(self, kind: type[object]) -> bool:
         """Whether anybody subscribed to updates of this type, so that one need not be made for nobody."""
         return bool(self._for(kind))
 
-    def publish(self, update: Any) -> None:
+    def publish(self, update: object) -> None:
         """Give an update to all who subscribed to its type."""
-        for subscription in self._for(type(update)):
-            subscription.push(update)
+        for subscriber in self._for(type(update)):
+            subscriber.push(update)
 
     def end(self, error: BaseException | None) -> None:
         """Nothing more will be published: receivers get what is left, then an instance of `error` or the end."""
         self.ended = True
-        for subscription in self._subscriptions:
-            subscription.end(error)
+        for subscriber in self._subscribers:
+            subscriber.end(error)
 
     def statistics(self) -> tuple[ChannelStatistics, ...]:
-        """How each subscription stands."""
-        return tuple(UpdateChannel(self, subscription).statistics() for subscription in self._subscriptions)
+        """How each channel stands."""
+        return tuple(
+            [UpdateChannel(self, each).statistics() for each in self._subscribers if isinstance(each, _Subscription)]
+        )
 
-    def _for(self, kind: type[Any]) -> tuple[_Subscription[Any], ...]:
+    def _for(self, kind: type[object]) -> tuple[Subscriber, ...]:
         found = self._by_type.get(kind)
         if found is None:
             # Lagged belongs to whoever lagged; it is never published.
             found = tuple(
-                subscription
-                for subscription in self._subscriptions
-                if kind in subscription.types or (not subscription.types and kind is not RawEvent)
+                [
+                    subscriber
+                    for subscriber in self._subscribers
+                    if kind in subscriber.types or (not subscriber.types and kind is not RawEvent)
+                ]
             )
             self._by_type[kind] = found
         return found

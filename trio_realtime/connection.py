@@ -93,7 +93,7 @@ class RealtimeConnection(trio.abc.Channel[Any]):
             The event is written whole or not at all; the connection stays intact.
         """
         if isinstance(value, Mapping):
-            raw = cast("Mapping[str, Any]", value)
+            raw = value
             known = known_client_event(raw, self._kind)
             payload = encode_unknown(raw) if known is None else self._codec.encode(known)
         else:

@@ -12,10 +12,19 @@ from . import content as content_parts
 from .channels import DEFAULT_BUFFER_BYTES, ChannelStatistics, Overflow, UpdateChannel
 from .errors import ConfigError, RealtimeError
 from .session_scope import SessionScope
-from .state.configuration import SessionKeywords, checked_config, merged, session_config
+from .state.configuration import (
+    ResponseKeywords,
+    SessionKeywords,
+    checked_config,
+    merged,
+    response_params,
+    session_config,
+)
 from .state.conversation import Conversation
 from .state.item import ConversationItem
-from .state.updates import ItemAppended, ItemCompleted, RawEvent, Update
+from .state.response_events import PRIVATE_KEY
+from .state.updates import ItemAppended, ItemCompleted, RawEvent, TurnDone, Update
+from .turn import RespondScope
 from .wire import client_events as client, server_events as server
 from .wire.client_events import ClientEvent
 from .wire.codec import known_client_event
@@ -91,12 +100,12 @@ class RealtimeSession:
     @property
     def usage(self) -> Usage:
         """Tokens of all responses so far."""
-        return self._machine.total_usage
+        return self._machine.responses.total_usage
 
     @property
     def last_usage(self) -> Usage | None:
         """Tokens of the last response that stated them."""
-        return self._machine.usage
+        return self._machine.responses.usage
 
     @property
     def failure(self) -> RealtimeError | None:
@@ -457,14 +466,17 @@ class RealtimeSession:
 
     # --- responses ----------------------------------------------------------------------------------------------------
 
-    async def create_response(self, params: ResponseParams | None = None) -> Response:
+    async def create_response(
+        self, params: ResponseParams | None = None, /, **keywords: Unpack[ResponseKeywords]
+    ) -> Response:
         """Ask for a response, when none is under way; with manual turns what was appended is committed first.
 
         A response beside the conversation (`conversation="none"`) does not wait for others. A request that crosses the
         server's own turn detection on the wire is sent again after the response that won.
 
         Args:
-            params: What this response does differently from the session's configuration.
+            params: What this response does differently from the session's configuration, in the wire's own shape.
+            keywords: The same as keywords, on top of it.
 
         Returns:
             The response as it begins.
@@ -478,8 +490,52 @@ class RealtimeSession:
 
         Wire: `response.create`, answered by `response.created`.
         """
-        event = client.ResponseCreate(event_id=new_id("event"), response=UNSET if params is None else params)
-        return cast("Response", await self._scope.command(event))
+        return cast("Response", await self._scope.command(_response_create(params, keywords)))
+
+    def respond(
+        self,
+        message: str | Sequence[Part | str] | None = None,
+        *,
+        follow: bool = True,
+        params: ResponseParams | None = None,
+        **keywords: Unpack[ResponseKeywords],
+    ) -> RespondScope:
+        """Ask for a turn, and listen to it: `async with session.respond("How are you?") as turn:`.
+
+        Entering sends the message, if there is one, and the request, which waits while another response is under way.
+        Leaving before the turn is done cancels it, also when the scope is cancelled: the `response.cancel`, by id, is
+        in the outbox at once. A turn that did not complete and that nobody read to its end raises on leaving.
+
+        Args:
+            message: What the user says first, as in `send_message`; None asks for a response to what is there.
+            follow: Whether the responses that follow from its tools belong to it.
+            params: What the response does differently from the session's configuration, in the wire's own shape.
+            keywords: The same as keywords, on top of it.
+
+        Raises:
+            ConfigError: An argument is not valid; nothing was sent.
+            ResponseError: On leaving and from the turn's streams: it failed, was cut short, or was cancelled.
+            ServerError: On leaving and from the turn's streams: the server refused the message or the request.
+
+        Wire: `conversation.item.create`, `response.create`, and all that answers them.
+        """
+        request = _response_create(params, keywords)
+        parts = [] if message is None else _parts(message, "user")
+        item = None
+        if parts:
+            item = client.ConversationItemCreate(
+                event_id=new_id("event"), item=Message(id=new_id("item"), role="user", content=parts)
+            )
+        return RespondScope(self._scope, request, item, follow=follow)
+
+    async def wait_for_reply(self) -> TurnDone:
+        """Wait until the next turn of the assistant is done: its last response, after its tools.
+
+        Raises:
+            trio.ClosedResourceError: The session ended first.
+            RealtimeError: It failed first.
+        """
+        return await self.wait_for(TurnDone)
 
     async def cancel_response(self, response_id: str | None = None) -> Response | None:
         """Cancel a response; nothing is sent when it is not under way.
@@ -510,19 +566,26 @@ class RealtimeSession:
             ConfigError: It is not valid; nothing was sent.
         """
         self._scope.check_open()
+        typed: ClientEvent | None
         if isinstance(event, Mapping):
-            raw = dict(cast("Mapping[str, Any]", event))
-            known = known_client_event(raw)
-            if known is None:
-                self._scope.put_unknown(raw)
-                await trio.lowlevel.checkpoint()
-                return
-            event = known
-        if event.event_id is UNSET and not isinstance(event, client.InputAudioBufferAppend):
-            event = msgspec.structs.replace(event, event_id=new_id("event"))
-        self._scope.check(event)
-        self._scope.post(event)
+            typed = cast("ClientEvent | None", known_client_event(event))
+        else:
+            typed = event
+        if typed is None:
+            self._scope.put_unknown(dict(cast("Mapping[str, Any]", event)))
+        else:
+            if typed.event_id is UNSET and not isinstance(typed, client.InputAudioBufferAppend):
+                typed = msgspec.structs.replace(typed, event_id=new_id("event"))
+            self._scope.check(typed)
+            self._scope.post(typed)
         await trio.lowlevel.checkpoint()
+
+
+def _response_create(params: ResponseParams | None, keywords: ResponseKeywords) -> client.ResponseCreate:
+    both = merged(ResponseParams() if params is None else params, response_params(keywords))
+    if isinstance(both.metadata, dict) and PRIVATE_KEY in both.metadata:
+        raise ConfigError(f"the metadata key {PRIVATE_KEY!r} is this library's own; use another")
+    return client.ResponseCreate(event_id=new_id("event"), response=UNSET if both == ResponseParams() else both)
 
 
 def requested_configuration(

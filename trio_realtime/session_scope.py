@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import trio
 
@@ -33,8 +33,9 @@ from .errors import (
 )
 from .outbox import Outbox
 from .state.effects import Effects
-from .state.machine import Machine, without_token
+from .state.machine import Machine
 from .state.requests import Settled
+from .state.response_events import without_token
 from .state.updates import ErrorReported, RawEvent
 from .transport import MessageTransport, Payload
 from .wire import client_events as client, server_events as server
@@ -46,7 +47,17 @@ logger = logging.getLogger("trio_realtime")
 _URGENT = (client.ResponseCancel, client.ConversationItemTruncate, client.OutputAudioBufferClear)
 
 
-class _Waiter:
+class Waiter(Protocol):
+    """Who waits for the answer to an event."""
+
+    def settle(self, settled: Settled) -> None:
+        """The server answered."""
+
+    def fail(self, error: BaseException) -> None:
+        """The session is over."""
+
+
+class _Command:
     """One command that waits for its answer."""
 
     def __init__(self) -> None:
@@ -112,7 +123,7 @@ class SessionScope:
         self._nursery: trio.Nursery | None = None
         self._body_scope = trio.CancelScope()
         self._transport: MessageTransport | None = None
-        self._waiters: dict[str, _Waiter] = {}
+        self._waiters: dict[str, Waiter] = {}
         self._state = "new"
         self._created = trio.Event()
         self._refusal: ServerError | None = None
@@ -367,9 +378,34 @@ class SessionScope:
         """Send an event, without waiting for its answer."""
         self.apply(self.machine.command(event))
 
+    def begin_turn(
+        self, turn: Waiter, request: client.ResponseCreate, message: client.ConversationItemCreate | None
+    ) -> None:
+        """Send a message, if there is one, and what asks for a response; `turn` hears what becomes of both.
+
+        Raises:
+            ConfigError: One of them was refused here; nothing was sent.
+        """
+        self.check(request)
+        if message is not None:
+            self.check(message)
+            self.post(message)
+            self._waiters[str(message.event_id)] = turn
+        self._waiters[str(request.event_id)] = turn
+        self.post(request)
+
+    def stop_turn(self, turn_id: str) -> None:
+        """Nobody wants a turn any more: its cancel is in the outbox when this returns."""
+        self.apply(self.machine.responses.stop_turn(turn_id))
+
+    def forget(self, *event_ids: str) -> None:
+        """Nobody waits for these events any more."""
+        for event_id in event_ids:
+            self._waiters.pop(event_id, None)
+
     def request_response(self, event: client.ResponseCreate) -> None:
         """Ask for a response that follows from something else that was sent; several that wait become one."""
-        self.apply(self.machine.create_response(event, automatic=True))
+        self.apply(self.machine.responses.create(event, automatic=True))
 
     async def command(self, event: ClientEvent, *, then: Callable[[], None] | None = None) -> Any:
         """Send an event and wait for its answer: the server's version of what it is about.
@@ -387,7 +423,7 @@ class SessionScope:
         self.check_open()
         self.check(event)
         event_id = str(event.event_id)
-        waiter = self._waiters[event_id] = _Waiter()
+        waiter = self._waiters[event_id] = _Command()
         try:
             self.post(event)
             if then is not None:
@@ -395,7 +431,7 @@ class SessionScope:
             return await waiter.wait()
         finally:
             del self._waiters[event_id]
-            self.machine.forget(event_id)
+            self.apply(self.machine.responses.forget(event_id))
 
 
 def _refused(error: ServerError) -> SessionRefused:

@@ -1,11 +1,14 @@
 """The configuration that the program asks for: keywords to the wire's shape, and changes key by key."""
 
-from typing import Any, TypedDict, TypeVar
+from collections.abc import Mapping
+from typing import Any, TypedDict, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET
 
 from ..errors import ConfigError
+from ..wire.items import Item
+from ..wire.responses import ResponseParams
 from ..wire.session_config import (
     AudioFormat,
     NoiseReduction,
@@ -52,6 +55,28 @@ class SessionKeywords(TypedDict, total=False):
     noise_reduction: str | NoiseReduction | dict[str, Any] | None
 
 
+class ResponseKeywords(TypedDict, total=False):
+    """What one response does differently from its session, as keywords; values as in `SessionKeywords`.
+
+    `conversation="none"` is a response beside the conversation; `input` is what the model sees instead of the
+    conversation; `metadata` has at most 16 pairs, one of which is this library's.
+    """
+
+    conversation: str
+    input: list[Item | dict[str, Any]]
+    instructions: str
+    max_output_tokens: int | str
+    metadata: dict[str, str] | None
+    output_modalities: list[str]
+    parallel_tool_calls: bool
+    prompt: Prompt | dict[str, Any] | None
+    reasoning: Reasoning | dict[str, Any]
+    tool_choice: ToolChoice | dict[str, Any]
+    tools: list[Tool | dict[str, Any]]
+    voice: str | Voice | dict[str, Any]
+    output_format: str | AudioFormat | dict[str, Any]
+
+
 _PATHS: dict[str, tuple[str, ...]] = {
     "voice": ("audio", "output", "voice"),
     "speed": ("audio", "output", "speed"),
@@ -76,20 +101,16 @@ def session_config(keywords: SessionKeywords) -> SessionConfig:
     Raises:
         ConfigError: A keyword is unknown, or its value has a type or range that the protocol does not allow.
     """
-    wire: dict[str, Any] = {"type": "realtime"}
-    for name, given in keywords.items():
-        if name not in SessionKeywords.__annotations__:
-            known = ", ".join(sorted(SessionKeywords.__annotations__))
-            raise ConfigError(f"there is no session keyword {name!r}; there are {known}")
-        value: Any = given
-        if isinstance(value, str) and name in _STRING_MEANS:
-            value = {_STRING_MEANS[name]: value}
-        place = wire
-        *folders, leaf = _PATHS.get(name, (name,))
-        for folder in folders:
-            place = place.setdefault(folder, {})
-        place[leaf] = value
-    return checked_config(wire)
+    return checked_config({"type": "realtime", **_in_wire_shape(keywords, SessionKeywords, "session")})
+
+
+def response_params(keywords: ResponseKeywords) -> ResponseParams:
+    """The keywords in the wire's own shape.
+
+    Raises:
+        ConfigError: A keyword is unknown, or its value has a type or range that the protocol does not allow.
+    """
+    return _checked(_in_wire_shape(keywords, ResponseKeywords, "response"), ResponseParams, "response's parameters")
 
 
 def checked_config(config: object) -> SessionConfig:
@@ -98,15 +119,35 @@ def checked_config(config: object) -> SessionConfig:
     Raises:
         ConfigError: It has a key, a type or a value that the protocol does not allow.
     """
+    return _checked(config, SessionConfig, "session configuration")
+
+
+def _in_wire_shape(keywords: Mapping[str, Any], known: type[Any], whose: str) -> dict[str, Any]:
+    wire: dict[str, Any] = {}
+    for name, given in keywords.items():
+        if name not in known.__annotations__:
+            names = ", ".join(sorted(known.__annotations__))
+            raise ConfigError(f"there is no {whose} keyword {name!r}; there are {names}")
+        value: Any = given
+        if isinstance(value, str) and name in _STRING_MEANS:
+            value = {_STRING_MEANS[name]: value}
+        place = wire
+        *folders, leaf = _PATHS.get(name, (name,))
+        for folder in folders:
+            place = place.setdefault(folder, {})
+        place[leaf] = value
+    return wire
+
+
+def _checked(value: object, kind: type[_S], what: str) -> _S:
     try:
-        wire = msgspec.to_builtins(config)
-        converted = msgspec.convert(wire, SessionConfig)
+        wire = msgspec.to_builtins(value)
+        converted = msgspec.convert(wire, kind)
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
-        raise ConfigError(f"the session configuration is not valid: {error}") from error
-    known = msgspec.to_builtins(converted)
-    lost = _unknown_keys(wire, known, "")
+        raise ConfigError(f"the {what} is not valid: {error}") from error
+    lost = _unknown_keys(wire, msgspec.to_builtins(converted), "")
     if lost:
-        raise ConfigError(f"the session configuration has keys that the protocol does not know: {', '.join(lost)}")
+        raise ConfigError(f"the {what} has keys that the protocol does not know: {', '.join(lost)}")
     return converted
 
 
@@ -114,13 +155,14 @@ def _unknown_keys(given: Any, known: Any, where: str) -> list[str]:
     """Keys that the structs ignored: the server refuses a whole update for one of them."""
     if not isinstance(given, dict) or not isinstance(known, dict) or where in {".tracing.metadata"}:
         return []
+    keys, kept = cast("dict[str, Any]", given), cast("dict[str, Any]", known)
     lost: list[str] = []
-    for key, value in given.items():
+    for key, value in keys.items():
         place = f"{where}.{key}"
-        if key not in known and value is not None:
+        if key in kept:
+            lost.extend(_unknown_keys(value, kept[key], place))
+        elif value is not None:
             lost.append(place.lstrip("."))
-        elif key in known:
-            lost.extend(_unknown_keys(value, known[key], place))
     return lost
 
 

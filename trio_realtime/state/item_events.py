@@ -1,6 +1,6 @@
 """Server events about whole items: they come, are stated again, are retrieved, truncated and deleted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..wire import server_events as server
@@ -82,6 +82,21 @@ class ItemEvents:
             self.complete(item, publish)
         settled = self._requests.confirm_item(item_id, wire, item)
         return Effects(publish=tuple(publish), settle=() if settled is None else (settled,), event=event)
+
+    def complete_all(self, output: Iterable[Item], publish: list[Update]) -> None:
+        """A response is over, and states its items for the last time."""
+        for wire in output:
+            item = self._conversation.get(wire.id or "")
+            if item is not None:
+                item.reconcile(wire, final=True)
+                self.complete(item, publish)
+
+    def end_beside(self, response_id: str) -> bool:
+        """A response is over; true if it was one beside the conversation."""
+        item_ids = self.beside.pop(response_id, None)
+        for item_id in item_ids or ():
+            self._conversation.drop_detached(item_id)
+        return item_ids is not None
 
     def complete(self, item: ConversationItem, publish: list[Update]) -> None:
         """Tell that an item is final, once."""

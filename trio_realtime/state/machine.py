@@ -5,18 +5,16 @@ at once, synchronously, and return what the world outside has to do about it: ev
 commands to settle. Nothing else changes the state, and the state knows no task, no clock and no socket.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
-from msgspec import UNSET, Struct
 
 from ..audio import Encoding
 from ..errors import ConfigError, ConnectionLost, ProtocolError, RealtimeError, SessionExpired
 from ..wire import client_events as client, server_events as server
 from ..wire.client_events import ClientEvent
 from ..wire.items import Item
-from ..wire.responses import Response, ResponseParams, Usage
 from ..wire.server_events import ErrorDetails, ProtocolIssue, ServerEvent
 from ..wire.session_config import (
     AudioInputConfig,
@@ -35,13 +33,8 @@ from .input_events import InputEvents
 from .item_events import ItemEvents
 from .output_events import OutputEvents
 from .requests import Request, Requests, Settled, server_error
-from .responses import ResponseRequest, ResponseSequencer
-from .updates import Update
+from .response_events import ResponseEvents
 
-PRIVATE_KEY = "trio_realtime"
-"""Key of the pair in a response's metadata by which its request is recognised; the user never sees it."""
-
-MAX_METADATA_PAIRS = 16
 EXPIRY_MARGIN_S = 5.0
 """A connection that ends this close to `expires_at` ended because of it."""
 
@@ -67,13 +60,9 @@ class Machine:
         knows_all_items: bool = True,
     ) -> None:
         self.conversation = Conversation(retained_audio_bytes)
-        self.responses = ResponseSequencer()
         self.info: SessionInfo | TranscriptionSessionInfo | None = None
         self.config: SessionConfig | TranscriptionSessionConfig = SessionConfig()
-        self.usage: Usage | None = None
-        self.total_usage = Usage()
         self.malformed_frames = 0
-        self._new_id = new_id
         self._knows_all_items = knows_all_items
         self._malformed_run_limit = malformed_run_limit
         self._malformed_run = 0
@@ -81,19 +70,26 @@ class Machine:
         self._formats = Formats()
         self._input = InputAudio(self._formats.input, input_audio_seconds)
         self._items = ItemEvents(self.conversation, self._requests, self._formats)
+        output = OutputEvents(self.conversation)
+        self.responses = ResponseEvents(
+            new_id=new_id,
+            requests=self._requests,
+            items=self._items,
+            output=output,
+            formats=self._formats,
+            input_audio=self._input,
+        )
         self._changes: dict[str, SessionConfig | TranscriptionSessionConfig] = {}
-        self._conversation_id: str | None = None
         self._expired: ErrorDetails | None = None
         self._receivers: dict[type[Any], Callable[[Any], Effects]] = {
             server.SessionCreated: self._session_changed,
             server.SessionUpdated: self._session_changed,
             server.Error: self._error,
             server.RateLimitsUpdated: self._rate_limits,
-            server.ResponseCreated: self._response_created,
-            server.ResponseDone: self._response_done,
             **self._items.receivers,
             **InputEvents(self.conversation, self._requests, self._input).receivers,
-            **OutputEvents(self.conversation).receivers,
+            **output.receivers,
+            **self.responses.receivers,
         }
 
     # --- what is asked of it --------------------------------------------------------------------------------------
@@ -152,49 +148,11 @@ class Machine:
                 self._check_known(event.item_id)
                 return self._ask(event, "delete", event.item_id)
             case client.ResponseCreate():
-                return self.create_response(event, automatic=False)
+                return self.responses.create(event, automatic=False)
             case client.ResponseCancel():
-                return self._cancel_response(event)
+                return self.responses.cancel(event)
             case client.OutputAudioBufferClear():
                 return Effects(send=(event,))
-
-    def create_response(self, event: client.ResponseCreate, *, automatic: bool) -> Effects:
-        """The program wants a response: now if none is under way, else when its turn comes.
-
-        Args:
-            event: With its `event_id`.
-            automatic: Whether it follows from something else that was sent; several that wait become one.
-
-        Raises:
-            ConfigError: The metadata uses the private key.
-        """
-        event_id = _id_of(event)
-        params = event.response if isinstance(event.response, ResponseParams) else ResponseParams()
-        metadata = params.metadata if isinstance(params.metadata, dict) else {}
-        if PRIVATE_KEY in metadata:
-            raise ConfigError(f"the metadata key {PRIVATE_KEY!r} is this library's own; use another")
-        if params.conversation == "none":
-            self._requests.add(Request(event_id=event_id, kind="create_response", key=event_id))
-            return Effects(send=(_with_token(event, params),))
-        request = ResponseRequest(event=_with_token(event, params), event_id=event_id, automatic=automatic)
-        due = self.responses.create(request)
-        return Effects(send=tuple(self._go_out(due)))
-
-    def forget(self, event_id: str) -> None:
-        """Nobody waits for a command any more; a response that has not been asked for yet never will be."""
-        self.responses.forget(event_id)
-
-    def _go_out(self, due: ResponseRequest | None) -> Iterable[ClientEvent]:
-        if due is None:
-            return
-        if self.turn_detection_type is None and self._input.uncommitted_bytes:
-            # Manual turns: what was said so far belongs to what is answered.
-            commit = client.InputAudioBufferCommit(event_id=self._new_id())
-            self._input.commit()
-            self._requests.add(Request(event_id=_id_of(commit), kind="commit"))
-            yield commit
-        self._requests.add(Request(event_id=due.event_id, kind="create_response", key=due.event_id))
-        yield due.event
 
     def _ask(self, event: ClientEvent, kind: Any, key: str | None = None, item: Item | None = None) -> Effects:
         self._requests.add(Request(event_id=_id_of(event), kind=kind, key=key, item=item))
@@ -234,17 +192,6 @@ class Machine:
                 f"item {item.id!r} has {received_ms} ms of audio in part {event.content_index}; "
                 f"it cannot be truncated at {event.audio_end_ms} ms"
             )
-
-    def _cancel_response(self, event: client.ResponseCancel) -> Effects:
-        event_id = _id_of(event)
-        response_id = event.response_id if isinstance(event.response_id, str) else None
-        if response_id is not None and response_id in self._items.beside:
-            return self._ask(event, "cancel", response_id)
-        due = self.responses.cancel(event_id, response_id)
-        if due is None and not self.responses.cancel_pending:
-            return Effects(settle=(Settled(event_id=event_id),))  # nothing to cancel: nothing goes out
-        self._requests.add(Request(event_id=event_id, kind="cancel", key=self.responses.active_id))
-        return Effects(send=() if due is None else (due,))
 
     # --- events -----------------------------------------------------------------------------------------------------
 
@@ -307,6 +254,7 @@ class Machine:
             self.info = event.session
             self._formats.take_session(event.session)
             self._input.encoding = self._formats.input
+            self.responses.manual_turns = self.turn_detection_type is None
         if isinstance(event, server.SessionUpdated):
             settled = self._requests.confirm("update", self.info)
             if settled is not None:
@@ -331,7 +279,6 @@ class Machine:
         if refused is None:
             return Effects(publish=(updates.ErrorReported(error=server_error(details)),), event=event)
         request, settled = refused
-        send: list[ClientEvent] = []
         if request.kind == "update":
             self._changes.pop(request.event_id, None)
         elif request.kind == "commit":
@@ -339,79 +286,16 @@ class Machine:
         elif request.kind == "create_item":
             self._items.at_root.discard(request.key or "")
         elif request.kind == "create_response":
-            lost_race = details.code == "conversation_already_has_active_response"
-            send.extend(self._go_out(self.responses.refused(request.event_id, lost_race=lost_race)))
-            if lost_race and request.event_id in {waiting.event_id for waiting in self.responses.queued}:
-                return Effects(send=tuple(send), event=event)  # it goes out again, and is settled then
+            effects, again = self.responses.refused(request.event_id, details.code)
+            # What goes out again is settled then.
+            return msgspec.structs.replace(effects, settle=() if again else (settled,), event=event)
         elif request.kind == "cancel" and details.code == "response_cancel_not_active":
             settled = Settled(event_id=request.event_id)  # it crossed `response.done` on the wire
-        return Effects(send=tuple(send), settle=(settled,), event=event)
+        return Effects(settle=(settled,), event=event)
 
     def _rate_limits(self, event: server.RateLimitsUpdated) -> Effects:
         limits = tuple(event.rate_limits or ())
         return Effects(publish=(updates.RateLimitsUpdated(rate_limits=limits),), event=event)
-
-    # responses
-
-    def _response_created(self, event: server.ResponseCreated) -> Effects:
-        response = event.response or Response()
-        token = (response.metadata or {}).get(PRIVATE_KEY)
-        response = _without_token(response)
-        beside = False
-        settle: tuple[Settled, ...] = ()
-        confirmed = self._requests.confirm_response(token, response)
-        request_id = None
-        if confirmed is not None:
-            request_id = confirmed[0].event_id
-            settle = (confirmed[1],)
-            sent = self.responses.sent
-            beside = sent is None or sent.event_id != request_id
-        elif response.conversation_id is None and self._conversation_id is not None:
-            beside = True
-        self._formats.take_response(response)
-        event = server.ResponseCreated(event_id=event.event_id, response=response)
-        publish = (updates.ResponseStarted(response=response),)
-        if beside:
-            self._items.beside[response.id or ""] = []
-            return Effects(publish=publish, settle=settle, event=event)
-        self._conversation_id = response.conversation_id or self._conversation_id
-        cancel = self.responses.created(response.id, request_id)
-        return Effects(send=() if cancel is None else (cancel,), publish=publish, settle=settle, event=event)
-
-    def _response_done(self, event: server.ResponseDone) -> Effects:
-        response = _without_token(event.response or Response())
-        publish: list[Update] = []
-        for wire in response.output or ():
-            item = self.conversation.get(wire.id or "")
-            if item is not None:
-                item.reconcile(wire, final=True)
-                self._items.complete(item, publish)
-        if response.usage is not None:
-            self.usage = response.usage
-            self.total_usage = _added(self.total_usage, response.usage)
-        publish.append(updates.ResponseDone(response=response))
-        event = server.ResponseDone(event_id=event.event_id, response=response)
-        self._formats.forget_response(response.id)
-        settle = self._settle_done(response)
-        if response.id in self._items.beside:
-            for item_id in self._items.beside.pop(response.id):
-                self.conversation.drop_detached(item_id)
-            return Effects(publish=tuple(publish), settle=settle, event=event)
-        send = tuple(self._go_out(self.responses.done(response.id)))
-        return Effects(send=send, publish=tuple(publish), settle=settle, event=event)
-
-    def _settle_done(self, response: Response) -> tuple[Settled, ...]:
-        settled: list[Settled] = []
-        for request in self._requests.outstanding("cancel"):
-            if request.key in {None, response.id}:
-                done = self._requests.confirm("cancel", response, request.key)
-                settled.extend([] if done is None else [done])
-        token = (response.metadata or {}).get(PRIVATE_KEY)
-        confirmed = None if token is None else self._requests.confirm_response(token, response)
-        return (*settled, *([] if confirmed is None else [confirmed[1]]))
-
-
-_S = TypeVar("_S", bound=Struct)
 
 
 def _id_of(event: ClientEvent) -> str:
@@ -422,45 +306,3 @@ def _id_of(event: ClientEvent) -> str:
 
 def _input_of(info: SessionInfo | TranscriptionSessionInfo | None) -> AudioInputConfig | None:
     return info.audio.input if info is not None and info.audio is not None else None  # type: ignore[return-value]
-
-
-def _with_token(event: client.ResponseCreate, params: ResponseParams) -> client.ResponseCreate:
-    metadata = dict(params.metadata) if isinstance(params.metadata, dict) else {}
-    if len(metadata) >= MAX_METADATA_PAIRS:
-        return event  # all pairs are the user's: it is recognised as the only one outstanding
-    metadata[PRIVATE_KEY] = _id_of(event)
-    return msgspec.structs.replace(event, response=msgspec.structs.replace(params, metadata=metadata))
-
-
-def _without_token(response: Response) -> Response:
-    if response.metadata is None or PRIVATE_KEY not in response.metadata:
-        return response
-    metadata = {key: value for key, value in response.metadata.items() if key != PRIVATE_KEY}
-    return msgspec.structs.replace(response, metadata=metadata or None)
-
-
-def without_token(event: ClientEvent) -> ClientEvent:
-    """A client event as the user may see it: without the private pair in the metadata of a response."""
-    if not isinstance(event, client.ResponseCreate) or not isinstance(event.response, ResponseParams):
-        return event
-    metadata = event.response.metadata
-    if not isinstance(metadata, dict) or PRIVATE_KEY not in metadata:
-        return event
-    theirs = {key: value for key, value in metadata.items() if key != PRIVATE_KEY}
-    params = msgspec.structs.replace(event.response, metadata=theirs or UNSET)
-    return msgspec.structs.replace(event, response=UNSET if params == ResponseParams() else params)
-
-
-def _added(total: _S, more: _S) -> _S:
-    """The sum of two usages, field by field."""
-    values: dict[str, object] = {}
-    for name in total.__struct_fields__:
-        old: object = getattr(total, name)
-        new: object = getattr(more, name)
-        if isinstance(old, Struct) and isinstance(new, Struct):
-            values[name] = _added(old, new)
-        elif isinstance(old, int) and isinstance(new, int):
-            values[name] = old + new
-        else:
-            values[name] = new if old is None else old
-    return msgspec.structs.replace(total, **values)

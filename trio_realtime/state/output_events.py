@@ -10,9 +10,14 @@ from .effects import Effects
 
 
 class OutputEvents:
-    """Takes the deltas into the conversation. A delta of an item that is not there changes nothing."""
+    """Takes the deltas into the conversation. A delta of an item that is not there changes nothing.
+
+    Attributes:
+        muted: Responses that were cancelled and are not done: what still comes of them is not wanted.
+    """
 
     def __init__(self, conversation: Conversation) -> None:
+        self.muted: set[str | None] = set()
         self._conversation = conversation
         self.receivers: dict[type[Any], Callable[[Any], Effects]] = {
             server.ResponseContentPartAdded: self._content_part,
@@ -37,7 +42,7 @@ class OutputEvents:
 
     def _audio_delta(self, event: server.ResponseOutputAudioDelta) -> Effects:
         item = self._conversation.get(event.item_id)
-        if item is None:
+        if item is None or event.response_id in self.muted:
             return Effects(event=event)
         delta = self._conversation.append_audio(item, event.content_index, event.delta)
         return Effects(
@@ -46,7 +51,7 @@ class OutputEvents:
 
     def _text_delta(self, event: server.ResponseOutputTextDelta) -> Effects:
         item = self._conversation.get(event.item_id)
-        if item is None:
+        if item is None or event.response_id in self.muted:
             return Effects(event=event)
         delta = self._conversation.append_text(item, event.content_index, event.delta)
         return Effects(
@@ -55,7 +60,7 @@ class OutputEvents:
 
     def _transcript_delta(self, event: server.ResponseOutputAudioTranscriptDelta) -> Effects:
         item = self._conversation.get(event.item_id)
-        if item is None:
+        if item is None or event.response_id in self.muted:
             return Effects(event=event)
         delta = self._conversation.append_transcript(item, event.content_index, event.delta)
         return Effects(
@@ -66,7 +71,7 @@ class OutputEvents:
         self, event: server.ResponseFunctionCallArgumentsDelta | server.ResponseMcpCallArgumentsDelta
     ) -> Effects:
         item = self._conversation.get(event.item_id)
-        if item is None:
+        if item is None or event.response_id in self.muted:
             return Effects(event=event)
         delta = self._conversation.append_arguments(item, event.delta)
         return Effects(

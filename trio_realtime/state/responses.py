@@ -71,7 +71,7 @@ class ResponseRequest(Struct, frozen=True, kw_only=True):
     Attributes:
         event: What goes out; its `event_id` is set.
         event_id: The same id.
-        automatic: Asked for by sending a message or a tool's output, not by itself: several that wait become one.
+        automatic: Asked for by sending a message, not by itself.
     """
 
     event: ResponseCreate
@@ -104,14 +104,13 @@ class ResponseSequencer:
         """The program wants a response.
 
         Returns:
-            The request, if it goes out now; None if it waits, or became one with an automatic request that waits.
+            The request, if it goes out now; None if it waits.
         """
         if self.state is State.IDLE:
             self._step(Event.CREATE)
             self._sent = request
             return request
-        if not (request.automatic and any(other.automatic for other in self._queue)):
-            self._queue.append(request)
+        self._queue.append(request)
         return None
 
     def forget(self, event_id: str) -> bool:
@@ -186,6 +185,15 @@ class ResponseSequencer:
             return None
         self._step(Event.CANCEL)
         return _with_id(ResponseCancel(event_id=event_id), self.active_id)
+
+    def cancel_sent(self, event_id: str) -> None:
+        """The request that has gone out is not wanted any more: its response is cancelled when its id is known."""
+        if self._sent is not None:
+            self._cancel_when_created = self._cancel_when_created or event_id
+
+    def is_over(self, response_id: str) -> bool:
+        """Whether a response is known to be done."""
+        return self._over.get(response_id, False)
 
     @property
     def cancel_pending(self) -> bool:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from ..errors import ServerError
 from ..wire.items import Item
-from ..wire.responses import Response, TranscriptUsage
+from ..wire.responses import Response, TranscriptUsage, Usage
 from ..wire.server_events import ProtocolIssue, RateLimit, TranscriptionError
 from ..wire.session_config import SessionInfo, TranscriptionSessionInfo
 from .item import ConversationItem
@@ -138,15 +138,41 @@ class TranscriptionFailed(Struct, frozen=True, kw_only=True):
 
 
 class ResponseStarted(Struct, frozen=True, kw_only=True):
-    """A response is under way. Wire: `response.created`."""
+    """A response is under way. Wire: `response.created`.
+
+    Attributes:
+        response: The response as it begins.
+        turn_id: The turn that it belongs to, as `TurnDone` names it.
+    """
 
     response: Response
+    turn_id: str | None = None
 
 
 class ResponseDone(Struct, frozen=True, kw_only=True):
-    """A response is over, however it ended: see `response.status`. Wire: `response.done`."""
+    """A response is over, however it ended: see `response.status`. Wire: `response.done`.
+
+    Attributes:
+        response: The response as it ended.
+        turn_id: The turn that it belongs to, as `TurnDone` names it.
+    """
 
     response: Response
+    turn_id: str | None = None
+
+
+class TurnDone(Struct, frozen=True, kw_only=True):
+    """A turn is over: a response, and those that followed from its tools.
+
+    Attributes:
+        turn_id: Its id, which is of this library's making.
+        responses: Its responses as they ended, in order.
+        usage: Tokens of all of them.
+    """
+
+    turn_id: str
+    responses: tuple[Response, ...]
+    usage: Usage
 
 
 class SessionUpdated(Struct, frozen=True, kw_only=True):
@@ -201,6 +227,7 @@ Update = (
     | TranscriptionFailed
     | ResponseStarted
     | ResponseDone
+    | TurnDone
     | SessionUpdated
     | RateLimitsUpdated
     | ErrorReported

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, UnsetType
 
-from .items import InputImage, InputText
 from .struct import RequestStruct, WireStruct
 
 # --- audio formats -----------------------------------------------------------------------------------------------
@@ -199,21 +198,17 @@ Truncation = str | RetentionRatioTruncation
 """`"auto"`, `"disabled"`, or a retention ratio."""
 
 
-class InputFile(WireStruct, tag="input_file", tag_field="type", omit_defaults=True, frozen=True, kw_only=True):
-    """A file as a variable of a prompt."""
-
-    file_id: str | None = None
-    file_url: str | None = None
-    filename: str | None = None
-    file_data: str | None = None
-
-
 class Prompt(WireStruct, omit_defaults=True, frozen=True, kw_only=True):
-    """A prompt that is stored on the server, with its variables."""
+    """A prompt that is stored on the server.
+
+    Attributes:
+        variables: Values for its variables: text, or inputs of the Responses API in their own shape, such as
+            `{"type": "input_image", "image_url": "..."}`, which are passed on as they are.
+    """
 
     id: str
     version: str | None = None
-    variables: dict[str, str | InputText | InputImage | InputFile] | None = None
+    variables: dict[str, str | dict[str, Any]] | None = None
 
 
 # --- what the client asks for ------------------------------------------------------------------------------------

@@ -1,0 +1,271 @@
+"""Responses: what asks for one, what stops one, and the server events that begin and end it."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from ..errors import ConfigError
+from ..wire import client_events as client, server_events as server
+from ..wire.client_events import ClientEvent
+from ..wire.responses import Response, ResponseParams, Usage
+from . import updates
+from .effects import Effects
+from .formats import Formats
+from .input_audio import InputAudio
+from .item_events import ItemEvents
+from .output_events import OutputEvents
+from .requests import Request, Requests, Settled
+from .responses import ResponseRequest, ResponseSequencer, State
+from .turns import TurnRecord, Turns, added_usage
+from .updates import Update
+
+PRIVATE_KEY = "trio_realtime"
+"""Key of the pair in a response's metadata by which its request is recognised; the user never sees it."""
+
+MAX_METADATA_PAIRS = 16
+
+
+class ResponseEvents:
+    """Follows the conversation's responses, and those beside it, from the request to the end of the turn.
+
+    Attributes:
+        sequencer: The state of the conversation's response.
+        manual_turns: Whether turn detection is off, so that what was appended is committed before a response.
+        usage: Of the last response that stated it.
+        total_usage: Of all responses.
+    """
+
+    def __init__(
+        self,
+        *,
+        new_id: Callable[[], str],
+        requests: Requests,
+        items: ItemEvents,
+        output: OutputEvents,
+        formats: Formats,
+        input_audio: InputAudio,
+    ) -> None:
+        self.sequencer = ResponseSequencer()
+        self.manual_turns = False
+        self.usage: Usage | None = None
+        self.total_usage = Usage()
+        self._turns = Turns()
+        self._new_id = new_id
+        self._requests = requests
+        self._items = items
+        self._output = output
+        self._formats = formats
+        self._input = input_audio
+        self._conversation_id: str | None = None
+        self._unwanted_beside: set[str] = set()
+        self.receivers: dict[type[Any], Callable[[Any], Effects]] = {
+            server.ResponseCreated: self._created,
+            server.ResponseDone: self._done,
+        }
+
+    # --- commands ---------------------------------------------------------------------------------------------------
+
+    def create(self, event: client.ResponseCreate, *, automatic: bool, turn_id: str | None = None) -> Effects:
+        """The program wants a response: now if none is under way, else when its turn comes.
+
+        Args:
+            event: With its `event_id`.
+            automatic: Whether it follows from a message that was sent; several that wait become one.
+            turn_id: The turn that it goes on with; None begins one.
+
+        Raises:
+            ConfigError: The metadata uses the private key.
+        """
+        event_id = str(event.event_id)
+        params = event.response if isinstance(event.response, ResponseParams) else ResponseParams()
+        metadata = params.metadata if isinstance(params.metadata, dict) else {}
+        if PRIVATE_KEY in metadata:
+            raise ConfigError(f"the metadata key {PRIVATE_KEY!r} is this library's own; use another")
+        event = _with_token(event, params)
+        if params.conversation == "none":
+            self._turns.requested(event_id, turn_id)
+            self._requests.add(Request(event_id=event_id, kind="create_response", key=event_id))
+            return Effects(send=(event,))
+        if automatic and any(waiting.automatic for waiting in self.sequencer.queued):
+            return Effects()  # the one that waits answers this too
+        self._turns.requested(event_id, turn_id)
+        due = self.sequencer.create(ResponseRequest(event=event, event_id=event_id, automatic=automatic))
+        return Effects(send=tuple(self._go_out(due)))
+
+    def cancel(self, event: client.ResponseCancel) -> Effects:
+        """The program wants a response to stop; nothing goes out when it is not under way."""
+        event_id = str(event.event_id)
+        response_id = event.response_id if isinstance(event.response_id, str) else None
+        if response_id is not None and response_id in self._items.beside:
+            self._output.muted.add(response_id)
+            self._requests.add(Request(event_id=event_id, kind="cancel", key=response_id))
+            return Effects(send=(event,))
+        due = self.sequencer.cancel(event_id, response_id)
+        if due is None and not self.sequencer.cancel_pending:
+            return Effects(settle=(Settled(event_id=event_id),))
+        self._requests.add(Request(event_id=event_id, kind="cancel", key=self.sequencer.active_id))
+        if due is None:
+            return Effects()
+        self._mute(due)
+        return Effects(send=(due,))
+
+    def forget(self, event_id: str) -> Effects:
+        """Nobody waits for a request any more; if it has not gone out, it never will."""
+        if not self.sequencer.forget(event_id):
+            return Effects()
+        return Effects(publish=_turn_done(self._turns.dropped(event_id)))
+
+    def stop_turn(self, turn_id: str) -> Effects:
+        """Nobody wants a turn any more: what of it waits never goes out, what of it is under way is cancelled."""
+        send: list[ClientEvent] = []
+        publish: list[Update] = []
+        for request_id in self._turns.requests_of(turn_id):
+            sent = self.sequencer.sent
+            if sent is not None and sent.event_id == request_id:
+                self.sequencer.cancel_sent(self._new_id())
+            elif not self.sequencer.forget(request_id):
+                self._unwanted_beside.add(request_id)
+            else:
+                publish.extend(_turn_done(self._turns.dropped(request_id)))
+        for response_id in self._turns.responses_of(turn_id):
+            event = client.ResponseCancel(event_id=self._new_id(), response_id=response_id)
+            effects = self.cancel(event)
+            send.extend(effects.send)
+        return Effects(send=tuple(send), publish=tuple(publish))
+
+    def _go_out(self, due: ResponseRequest | None) -> Iterable[ClientEvent]:
+        if due is None:
+            return
+        if self.manual_turns and self._input.uncommitted_bytes:
+            # What was said so far belongs to what is answered.
+            commit = client.InputAudioBufferCommit(event_id=self._new_id())
+            self._input.commit()
+            self._requests.add(Request(event_id=str(commit.event_id), kind="commit"))
+            yield commit
+        self._requests.add(Request(event_id=due.event_id, kind="create_response", key=due.event_id))
+        yield due.event
+
+    def _mute(self, cancel: client.ResponseCancel) -> None:
+        """From the cancel to its `done`, what still comes of a response is not wanted."""
+        if isinstance(cancel.response_id, str):
+            self._output.muted.add(cancel.response_id)
+
+    # --- events -----------------------------------------------------------------------------------------------------
+
+    def refused(self, event_id: str, code: str | None) -> tuple[Effects, bool]:
+        """The server refused a request; also tells whether it goes out again."""
+        lost_race = code == "conversation_already_has_active_response"
+        send = tuple(self._go_out(self.sequencer.refused(event_id, lost_race=lost_race)))
+        again = any(waiting.event_id == event_id for waiting in self.sequencer.queued)
+        self._unwanted_beside.discard(event_id)
+        publish = () if again else _turn_done(self._turns.dropped(event_id))
+        return Effects(send=send, publish=publish), again
+
+    def _created(self, event: server.ResponseCreated) -> Effects:
+        response = event.response or Response()
+        token = (response.metadata or {}).get(PRIVATE_KEY)
+        response = _without_token(response)
+        settle: tuple[Settled, ...] = ()
+        request_id = None
+        confirmed = self._requests.confirm_response(token, response)
+        if confirmed is not None:
+            request_id = confirmed[0].event_id
+            settle = (confirmed[1],)
+            sent = self.sequencer.sent
+            beside = sent is None or sent.event_id != request_id
+        else:
+            beside = response.conversation_id is None and self._conversation_id is not None
+        self._formats.take_response(response)
+        turn_id = self._turns.created(response.id or "", request_id)
+        event = server.ResponseCreated(event_id=event.event_id, response=response)
+        publish = (updates.ResponseStarted(response=response, turn_id=turn_id),)
+        if beside:
+            send = self._begin_beside(response.id or "", request_id)
+        else:
+            self._conversation_id = response.conversation_id or self._conversation_id
+            cancel = self.sequencer.created(response.id, request_id)
+            send = () if cancel is None else (cancel,)
+            if cancel is not None:
+                self._mute(cancel)
+        return Effects(send=send, publish=publish, settle=settle, event=event)
+
+    def _begin_beside(self, response_id: str, request_id: str | None) -> tuple[ClientEvent, ...]:
+        self._items.beside[response_id] = []
+        if request_id not in self._unwanted_beside:
+            return ()
+        self._unwanted_beside.discard(request_id or "")
+        self._output.muted.add(response_id)
+        return (client.ResponseCancel(event_id=self._new_id(), response_id=response_id),)
+
+    def _done(self, event: server.ResponseDone) -> Effects:
+        response = event.response or Response()
+        settle = self._settle(response)
+        response = _without_token(response)
+        event = server.ResponseDone(event_id=event.event_id, response=response)
+        if response.id is not None and self.sequencer.is_over(response.id):
+            return Effects(settle=settle, event=event)  # done twice
+        publish: list[Update] = []
+        self._items.complete_all(response.output or (), publish)
+        if response.usage is not None:
+            self.usage = response.usage
+            self.total_usage = added_usage((self.total_usage, response.usage))
+        sent = self.sequencer.sent if self.sequencer.state is State.REQUESTED else None
+        response_id = response.id or self.sequencer.active_id or ""
+        turn_id = self._turns.created(response_id, None if sent is None else sent.event_id)
+        publish.append(updates.ResponseDone(response=response, turn_id=turn_id))
+        publish.extend(_turn_done(self._turns.done(response_id, response)))
+        self._formats.forget_response(response_id)
+        self._output.muted.discard(response_id)
+        send: tuple[ClientEvent, ...] = ()
+        if not self._items.end_beside(response_id):
+            send = tuple(self._go_out(self.sequencer.done(response.id)))
+        return Effects(send=send, publish=tuple(publish), settle=settle, event=event)
+
+    def _settle(self, response: Response) -> tuple[Settled, ...]:
+        """The end of a response answers the cancels of it, and its request if its `created` never came."""
+        settled: list[Settled] = []
+        for request in self._requests.outstanding("cancel"):
+            if request.key in {None, response.id}:
+                done = self._requests.confirm("cancel", _without_token(response), request.key)
+                settled.extend([] if done is None else [done])
+        token = (response.metadata or {}).get(PRIVATE_KEY)
+        confirmed = None if token is None else self._requests.confirm_response(token, _without_token(response))
+        return (*settled, *([] if confirmed is None else [confirmed[1]]))
+
+
+def _turn_done(record: TurnRecord | None) -> tuple[Update, ...]:
+    """Tell that a turn is done; a turn without any response was none."""
+    if record is None or not record.responses:
+        return ()
+    responses = tuple(record.responses)
+    usage = added_usage([response.usage for response in responses])
+    return (updates.TurnDone(turn_id=record.turn_id, responses=responses, usage=usage),)
+
+
+def _with_token(event: client.ResponseCreate, params: ResponseParams) -> client.ResponseCreate:
+    metadata = dict(params.metadata) if isinstance(params.metadata, dict) else {}
+    if len(metadata) >= MAX_METADATA_PAIRS:
+        return event  # all pairs are the user's: it is recognised as the only one outstanding
+    metadata[PRIVATE_KEY] = str(event.event_id)
+    return msgspec.structs.replace(event, response=msgspec.structs.replace(params, metadata=metadata))
+
+
+def _without_token(response: Response) -> Response:
+    if response.metadata is None or PRIVATE_KEY not in response.metadata:
+        return response
+    metadata = {key: value for key, value in response.metadata.items() if key != PRIVATE_KEY}
+    return msgspec.structs.replace(response, metadata=metadata or None)
+
+
+def without_token(event: ClientEvent) -> ClientEvent:
+    """A client event as the user may see it: without the private pair in the metadata of a response."""
+    if not isinstance(event, client.ResponseCreate) or not isinstance(event.response, ResponseParams):
+        return event
+    metadata = event.response.metadata
+    if not isinstance(metadata, dict) or PRIVATE_KEY not in metadata:
+        return event
+    theirs = {key: value for key, value in metadata.items() if key != PRIVATE_KEY}
+    params = msgspec.structs.replace(event.response, metadata=theirs or UNSET)
+    return msgspec.structs.replace(event, response=UNSET if params == ResponseParams() else params)
