@@ -8,10 +8,10 @@ from typing import Any
 
 from hypothesis import given, settings, strategies as st
 
-from trio_realtime.testing import Simulator, calls, fails, incomplete, load_voice, says
+from trio_realtime.testing import ScriptedTurn, Simulator, calls, fails, incomplete, load_voice, says
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )
@@ -29,8 +29,26 @@ EVENT_TYPES = [
     "output_audio_buffer.clear",
 ]
 KEYS = st.sampled_from(
-    ["session", "audio", "item", "item_id", "previous_item_id", "content_index", "audio_end_ms", "response"]
-    + ["response_id", "type", "role", "content", "input", "output", "turn_detection", "format", "id", "metadata"]
+    [
+        "session",
+        "audio",
+        "item",
+        "item_id",
+        "previous_item_id",
+        "content_index",
+        "audio_end_ms",
+        "response",
+        "response_id",
+        "type",
+        "role",
+        "content",
+        "input",
+        "output",
+        "turn_detection",
+        "format",
+        "id",
+        "metadata",
+    ]
 )
 NEAR_JSON = st.recursive(
     JSON | st.sampled_from(["realtime", "message", "user", "server_vad", "audio/pcm", "function_call", "input_text"]),
@@ -40,7 +58,7 @@ NEAR_JSON = st.recursive(
 
 VOICE = load_voice("interruption")
 AUDIO = [base64.b64encode(VOICE[start : start + 24_000]).decode() for start in range(0, len(VOICE), 24_000)]
-SCRIPT = [
+SCRIPT: list[ScriptedTurn] = [
     says("First I talk for some time."),
     calls("f", {"x": 1}),
     [says("Then both."), calls("g"), calls("h", "not json")],
@@ -130,7 +148,9 @@ def run_step(client: Any, step: str, argument: Any) -> None:
 
 def test_any_conversation_keeps_the_order(drive: Any, wire: Any) -> None:
     @settings(deadline=None, max_examples=150)
-    @given(steps=commands(), model=st.sampled_from(["gpt-realtime-2.1", "gpt-realtime"]), pace=st.sampled_from([0, 0.2, 1]))
+    @given(
+        steps=commands(), model=st.sampled_from(["gpt-realtime-2.1", "gpt-realtime"]), pace=st.sampled_from([0, 0.2, 1])
+    )
     def check(steps: list[tuple[str, Any]], model: str, pace: float) -> None:
         client = drive(Simulator(SCRIPT, pace=pace), model=model)
         for step, argument in steps:

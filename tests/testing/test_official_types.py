@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import pytest
 
-from trio_realtime.testing import Simulator, calls, fails, incomplete, load_voice, says
+from trio_realtime.testing import ScriptedTurn, Simulator, calls, fails, incomplete, load_voice, says
 
 openai_realtime = pytest.importorskip("openai.types.realtime")
 pydantic = pytest.importorskip("pydantic")
@@ -29,7 +29,7 @@ NEVER_SENT = {
 
 def conversation(drive: Any) -> list[Any]:
     """Play a conversation with every kind of event that a websocket session can have."""
-    script = [
+    script: list[ScriptedTurn] = [
         says("Hello there."),
         [says("Let me see."), calls("f", {"x": [1]})],
         fails(),

@@ -88,7 +88,11 @@ REFUSALS: list[tuple[dict[str, Any], str, str | None]] = [
     (turn_detection(prefix_padding_ms=-1), "invalid_value", f"{VAD}.prefix_padding_ms"),
     (session(tools=None), "invalid_type", "session.tools"),
     (session(tools=[{"type": "function"}]), "missing_required_parameter", "session.tools[0].name"),
-    (session(tools=[{"type": "function", "name": "f", "strict": True}]), "unknown_parameter", "session.tools[0].strict"),
+    (
+        session(tools=[{"type": "function", "name": "f", "strict": True}]),
+        "unknown_parameter",
+        "session.tools[0].strict",
+    ),
     (session(tools=[{"type": "mcp", "server_label": "s"}]), "invalid_value", "session.tools[0]"),
     (
         session(tools=[{"type": "mcp", "server_label": "s", "server_url": "u", "tunnel_id": "t"}]),
@@ -97,7 +101,11 @@ REFUSALS: list[tuple[dict[str, Any], str, str | None]] = [
     ),
     (session(tool_choice="maybe"), "invalid_value", "session.tool_choice"),
     (session(reasoning={"effort": "none"}), "invalid_value", "session.reasoning.effort"),
-    (session(truncation={"type": "retention_ratio"}), "missing_required_parameter", "session.truncation.retention_ratio"),
+    (
+        session(truncation={"type": "retention_ratio"}),
+        "missing_required_parameter",
+        "session.truncation.retention_ratio",
+    ),
     (session(include=["everything"]), "invalid_value", "session.include[0]"),
     (session(prompt={"version": "1"}), "missing_required_parameter", "session.prompt.id"),
     # audio
@@ -152,6 +160,11 @@ REFUSALS: list[tuple[dict[str, Any], str, str | None]] = [
     (
         {"type": "conversation.item.truncate", "item_id": "taken", "content_index": 0, "audio_end_ms": -1},
         "invalid_value",
+        "audio_end_ms",
+    ),
+    (
+        {"type": "conversation.item.truncate", "item_id": "taken", "content_index": 0, "audio_end_ms": "1"},
+        "invalid_type",
         "audio_end_ms",
     ),
     # responses
@@ -272,3 +285,15 @@ def test_a_transcription_session_makes_no_responses(drive: Any) -> None:
     assert client.refused("response.create")["code"] == "invalid_value"
     update = {"type": "realtime"}
     assert client.refused("session.update", session=update)["code"] == "invalid_parameter"
+
+
+def test_shapes_say_what_they_expected(drive: Any) -> None:
+    error = drive().refused(
+        "session.update",
+        session={
+            "type": "realtime",
+            "audio": {"input": {"turn_detection": {"type": "server_vad", "create_response": None}}},
+        },
+    )
+    expected = "Invalid type for 'session.audio.input.turn_detection.create_response': expected boolean, got null"
+    assert error["message"].startswith(expected)

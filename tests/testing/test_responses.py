@@ -81,13 +81,20 @@ def test_a_message_and_calls_in_one_response(drive: Any, wire: Any, model: str, 
     events = client.respond()
     wire.check_order(client.events)
     message, weather, time = done(events)["output"]
-    assert (weather["name"], weather["arguments"], weather["status"]) == ("get_weather", '{"city": "Paris"}', "completed")
+    assert (weather["name"], weather["arguments"], weather["status"]) == (
+        "get_weather",
+        '{"city": "Paris"}',
+        "completed",
+    )
     assert (time["call_id"], time["arguments"]) == ("c1", "{")
     assert 0 < len(weather["call_id"]) <= 32
     names = [event["name"] for event in only(events, "response.function_call_arguments.done")]
     assert names == ["get_weather", "get_time"]
     order = [(event["type"], event["output_index"]) for event in events if "output_item" in event["type"]]
-    first_done, second_added = order.index(("response.output_item.done", 0)), order.index(("response.output_item.added", 1))
+    first_done, second_added = (
+        order.index(("response.output_item.done", 0)),
+        order.index(("response.output_item.added", 1)),
+    )
     assert (second_added < first_done) is interleaved
     assert [item["id"] for item in client.connection.items] == [message["id"], weather["id"], time["id"]]
 
@@ -121,7 +128,7 @@ def test_speech_may_be_given_as_audio_or_seconds(drive: Any) -> None:
 
 @pytest.mark.parametrize("audio", [b"odd", -1.0, float("inf"), float("nan")])
 def test_speech_that_cannot_be_is_refused_by_the_script(audio: Any) -> None:
-    with pytest.raises(ValueError, match="even number|cannot last"):
+    with pytest.raises(ValueError, match=r"even number|cannot last"):
         says("?", audio=audio)
 
 
@@ -150,6 +157,13 @@ def test_without_pace_all_is_due_at_once(drive: Any) -> None:
     client.send("response.create")
     assert client.connection.next_deadline() == client.now
     assert done(client.wait(0))["status"] == "completed"
+
+
+def test_a_script_of_something_else_is_a_mistake(drive: Any) -> None:
+    mistaken: list[Any] = ["Hello!"]
+    client = drive(Simulator(mistaken))
+    with pytest.raises(TypeError, match="made of says"):
+        client.respond()
 
 
 def test_a_failure_has_details_and_no_usage(drive: Any, wire: Any) -> None:
@@ -278,9 +292,7 @@ def test_input_replaces_the_context(drive: Any) -> None:
 def test_the_default_script_answers_what_was_said(drive: Any) -> None:
     client = text_session(drive, Simulator([calls("clock")]))
     call_id = done(client.respond())["output"][0]["call_id"]
-    client.send(
-        "conversation.item.create", item={"type": "function_call_output", "call_id": call_id, "output": "noon"}
-    )
+    client.send("conversation.item.create", item={"type": "function_call_output", "call_id": call_id, "output": "noon"})
 
     def text() -> str:
         return str(done(client.respond())["output"][0]["content"][0]["text"])

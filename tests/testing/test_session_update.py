@@ -154,6 +154,13 @@ def test_a_session_expires_with_an_error_and_a_close(drive: Any) -> None:
     assert client.send("response.create") == client.wait(100) == []
 
 
+def test_a_fresh_connection_has_something_to_say() -> None:
+    connection = Simulator().connect({"model": "m"}, now=5.0, unix_time=0)
+    assert connection.next_deadline() == 5.0
+    assert [event["type"] for event in connection.advance(5.0)] == ["session.created"]
+    assert connection.next_deadline() == 3605.0
+
+
 def test_connections_do_not_share_ids_or_conversations(drive: Any) -> None:
     simulator = Simulator()
     first, second = drive(simulator), drive(simulator)

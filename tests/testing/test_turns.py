@@ -247,9 +247,7 @@ def test_silence_is_not_kept_for_ever(drive: Any) -> None:
     ("model", "counted"),
     [("whisper-1", "duration"), ("gpt-realtime-whisper", "duration"), ("gpt-4o-mini-transcribe", "tokens")],
 )
-def test_transcription_comes_in_deltas_and_costs_by_its_model(
-    drive: Any, wire: Any, model: str, counted: str
-) -> None:
+def test_transcription_comes_in_deltas_and_costs_by_its_model(drive: Any, wire: Any, model: str, counted: str) -> None:
     client = manual(drive, transcription={"model": model})
     client.speak(load_voice("question"))
     client.send("input_audio_buffer.commit")
@@ -264,7 +262,9 @@ def test_transcription_comes_in_deltas_and_costs_by_its_model(
     else:
         deltas = [event for event in events if event["type"].endswith("transcription.delta")]
         assert usage["output_tokens"] == len(deltas)
-        assert usage["input_tokens"] == usage["input_token_details"]["audio_tokens"] == pytest.approx(seconds * 10, abs=1)
+        assert (
+            usage["input_tokens"] == usage["input_token_details"]["audio_tokens"] == pytest.approx(seconds * 10, abs=1)
+        )
         assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"]
     assert client.connection.items[0]["content"][0]["transcript"] == QUESTION
     assert "logprobs" not in completed

@@ -126,6 +126,8 @@ class ResponseStream:
                         raise _CutShortError("failed", {"type": "failed", "error": error})
                     case Incomplete(reason=reason):
                         raise _CutShortError("incomplete", {"type": "incomplete", "reason": reason})
+                    case _:
+                        raise TypeError(f"a script is made of says, calls, fails and incomplete, not of {output!r}")
         except _CutShortError as cut:
             self._finish(cut.status, cut.details)
         else:
@@ -251,7 +253,7 @@ class ResponseStream:
                 name=item["name"],
                 arguments=opened.written,
             )
-        elif item["content"]:
+        else:
             ids = self._part_ids(opened)
             if item["content"][0]["type"] == "output_audio":
                 self._emit("response.output_audio.done", **ids)

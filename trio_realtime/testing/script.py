@@ -13,8 +13,14 @@ from json import dumps
 from typing import Any
 
 
+class Output:
+    """What a response is made of: `Says`, `Calls`, `Fails`, `Incomplete`."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
-class Says:
+class Says(Output):
     """A message; made by `says`."""
 
     text: str
@@ -22,7 +28,7 @@ class Says:
 
 
 @dataclass(frozen=True, slots=True)
-class Calls:
+class Calls(Output):
     """A function call; made by `calls`."""
 
     name: str
@@ -31,7 +37,7 @@ class Calls:
 
 
 @dataclass(frozen=True, slots=True)
-class Fails:
+class Fails(Output):
     """A failure; made by `fails`."""
 
     code: str
@@ -40,13 +46,10 @@ class Fails:
 
 
 @dataclass(frozen=True, slots=True)
-class Incomplete:
+class Incomplete(Output):
     """An early end; made by `incomplete`."""
 
     reason: str
-
-
-Output = Says | Calls | Fails | Incomplete
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ class ModelContext:
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-ScriptedTurn = Output | Sequence[Output] | Callable[[ModelContext], "Output | Sequence[Output]"]
+ScriptedTurn = Output | Sequence[Output] | Callable[[ModelContext], Output | Sequence[Output]]
 
 
 def says(text: str, audio: bytes | float | None = None) -> Says:

@@ -46,25 +46,24 @@ class ServerWebSocket(MessageTransport):
         """Read the client's request to upgrade.
 
         Raises:
-            ConnectionLost: The client went away, or what it sent is no such request.
+            ConnectionLost: The client went away.
+            ProtocolError: What it sent is no such request.
         """
         while True:
             await self._feed()
-            try:
-                for event in self._protocol.events():
-                    if isinstance(event, Request):
-                        return event
-            except RemoteProtocolError as error:
-                raise ConnectionLost(str(error)) from error
+            event = next(self._protocol.events(), None)
+            if isinstance(event, Request):
+                return event
 
     async def accept(self, subprotocol: str | None) -> None:
         """Upgrade."""
         await self._write(AcceptConnection(subprotocol=subprotocol))
 
-    async def reject(self, status: int, body: bytes, content_type: bytes = b"application/json") -> None:
-        """Answer with an HTTP error; the connection is of no use afterwards."""
+    async def reject(self, status: int, body: bytes) -> None:
+        """Answer with an HTTP error that has a JSON body; the connection is of no use afterwards."""
         headers = [
-            (b"content-type", content_type),
+            (b"content-type", b"application/json"),
+            (b"x-request-id", b"req_Sim000000000000000000"),
             (b"content-length", str(len(body)).encode()),
             (b"connection", b"close"),
         ]
@@ -77,28 +76,27 @@ class ServerWebSocket(MessageTransport):
         self._pumping = True
         try:
             while True:
-                try:
-                    for event in self._protocol.events():
-                        match event:
-                            case TextMessage() | BytesMessage():
-                                self._take(event, deliver)
-                            case Ping():
-                                await self._write(event.response())
-                            case CloseConnection(code=code, reason=reason):
-                                return await self._answer_close(code, reason or "")
-                            case _:
-                                pass  # a pong answers nothing here
-                except RemoteProtocolError as error:
-                    raise ProtocolError(str(error), code=1002) from error
+                # wsproto turns a broken frame into a close event that has the right code.
+                for event in self._protocol.events():
+                    match event:
+                        case TextMessage() | BytesMessage():
+                            await self._take(event, deliver)
+                        case Ping():
+                            await self._write(event.response())
+                        case CloseConnection(code=code, reason=reason):
+                            return await self._answer_close(code, reason or "")
+                        case _:
+                            pass  # a pong answers nothing here
                 await self._feed()
         finally:
             self._read_to_end.set()
 
-    def _take(self, event: TextMessage | BytesMessage, deliver: Deliver) -> None:
+    async def _take(self, event: TextMessage | BytesMessage, deliver: Deliver) -> None:
         data = event.data.encode() if isinstance(event.data, str) else bytes(event.data)
         self._parts.append(data)
         self._parts_bytes += len(data)
         if self._parts_bytes > _MAX_MESSAGE_BYTES:
+            await self._write(CloseConnection(code=1009, reason="message too big"))
             raise ProtocolError(f"a message exceeds {_MAX_MESSAGE_BYTES} bytes", code=1009)
         if event.message_finished:
             message = b"".join(self._parts)
@@ -147,7 +145,7 @@ class ServerWebSocket(MessageTransport):
         try:
             self._protocol.receive_data(bytes(data))
         except RemoteProtocolError as error:
-            raise ConnectionLost(str(error)) from error
+            raise ProtocolError(str(error), code=1002) from error
 
     async def _write(self, *events: Event) -> None:
         async with self._writing:

@@ -30,7 +30,7 @@ from .sound import PCM
 from .timeline import Steps, Timeline
 
 _TOKENS_PER_MINUTE = 15_000_000
-_REMEMBERED_EVENTS = 10_000
+_REMEMBERED_EVENTS = 1_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from ssl import SSLContext
 
 import trio
 
-from ..errors import ConnectionLost
+from ..errors import ConnectionLost, ProtocolError
 from .handshake import Rejected, examine_upgrade
 from .server_websocket import ServerWebSocket
 from .simulated_transport import running_beside, serve_connection
@@ -72,7 +72,7 @@ async def serve_simulator(
     async def handle(stream: trio.SocketStream) -> None:
         secured = stream if ssl_context is None else trio.SSLStream(stream, ssl_context, server_side=True)
         try:
-            with suppress(ConnectionLost, trio.BrokenResourceError):
+            with suppress(ConnectionLost, ProtocolError):
                 await _serve_client(server, secured)
         finally:
             await trio.aclose_forcefully(stream)
