@@ -7,8 +7,9 @@ import contextlib
 import pytest
 import trio
 import trio.testing
+import trio_websocket
 
-from trio_realtime.errors import ConnectionLost
+from trio_realtime.errors import ConnectionLost, InternalError
 from trio_realtime.transport import Closed
 from trio_realtime.websocket import WebSocketTransport, open_websocket
 
@@ -190,6 +191,57 @@ async def test_a_group_of_the_body_leaves_as_it_is() -> None:
             async with open_websocket(served.url):
                 raise group
         assert caught.value is group
+
+
+async def test_leaving_after_writing_has_failed_is_at_once() -> None:
+    async def reset(peer: Peer) -> None:
+        assert isinstance(peer.stream, trio.SocketStream)
+        peer.stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+    async with serve(upgraded(reset)) as served:
+        async with open_websocket(served.url, close_timeout=5) as transport:
+            await served.finished.wait()
+            with pytest.raises(ConnectionLost):
+                await transport.send(b"x")
+            started = trio.current_time()
+        assert trio.current_time() - started < 0.5
+
+
+async def test_a_bug_in_trio_websocket_stays_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(self: object, event: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(trio_websocket.WebSocketConnection, "_handle_close_connection_event", fail)
+    async with serve(upgraded(say_close_and_hold)) as served:
+        async with open_websocket(served.url, close_timeout=5) as transport:
+            pump = Pump(transport)
+            await pump.run()
+            assert pump.closed == Closed(1001, "going away")
+            with trio.fail_after(1):
+                await trio.testing.wait_all_tasks_blocked()
+            with pytest.raises(InternalError) as caught:
+                await transport.pump(pump.deliver)
+            assert isinstance(caught.value.__cause__, RuntimeError)
+            started = trio.current_time()
+        assert trio.current_time() - started < 0.5
+
+
+async def test_a_close_that_can_no_longer_be_answered_does_no_harm() -> None:
+    async def behave(peer: Peer) -> None:
+        await peer.send(close(1001))
+        assert isinstance(peer.stream, trio.SocketStream)
+        peer.stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+    async with serve(upgraded(behave)) as served:
+        async with open_websocket(served.url, close_timeout=5) as transport:
+            await served.finished.wait()
+            pump = Pump(transport)
+            await pump.run()
+            await trio.testing.wait_all_tasks_blocked()
+            started = trio.current_time()
+        assert trio.current_time() - started < 0.5
+    assert pump.closed == Closed(1001)
 
 
 async def test_a_second_close_waits_for_the_first() -> None:

@@ -251,6 +251,49 @@ async def test_a_connection_with_traffic_is_not_pinged() -> None:
     assert [opcode for opcode, _ in frames] == [CLOSE]
 
 
+async def test_an_answered_ping_keeps_the_connection() -> None:
+    pings: list[int] = []
+
+    async def behave(peer: Peer) -> None:
+        for _ in range(4):
+            opcode, payload = await peer.frame()
+            pings.append(opcode)
+            await peer.send(frame(PONG, payload))
+        await peer.send(close(1000))
+        await peer.frames()
+
+    async with (
+        serve(upgraded(behave)) as served,
+        open_pumped(served.url, heartbeat_interval=0.03, heartbeat_timeout=0.2) as pump,
+    ):
+        with trio.fail_after(2):
+            await pump.ended.wait()
+    assert pump.closed == Closed(1000)
+    assert pump.messages == []
+    assert pings == [PING] * 4
+
+
+async def test_a_ping_whose_answer_is_stuck_runs_into_the_write_deadline() -> None:
+    stuck = trio.Event()
+
+    async def behave(peer: Peer) -> None:
+        await stuck.wait()
+        await peer.send(frame(PING))
+        await hold(peer)
+
+    async with (
+        serve(upgraded(behave), receive_buffer=65536) as served,
+        open_pumped(served.url, write_timeout=0.05, close_timeout=0.05) as pump,
+    ):
+        with trio.move_on_after(0.05):  # behind the writer's back, so that it is the PONG that finds the socket full
+            await pump.transport._stream.send_all(b"x" * 10_000_000)
+        stuck.set()
+        with trio.fail_after(2):
+            await pump.ended.wait()
+    assert isinstance(pump.error, ConnectionLost)
+    assert "a write was not done" in pump.error.reason
+
+
 async def test_the_connection_may_die_while_a_ping_is_unanswered() -> None:
     async def behave(peer: Peer) -> None:
         assert (await peer.frame())[0] == PING
