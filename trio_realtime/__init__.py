@@ -1,5 +1,6 @@
 """Structured concurrency for the OpenAI Realtime API: sessions as Trio scopes, updates as channels."""
 
+from .arguments import new_id as new_id
 from .channels import ChannelStatistics as ChannelStatistics, UpdateChannel as UpdateChannel
 from .connection import RealtimeConnection as RealtimeConnection, open_connection as open_connection
 from .content import image as image, text as text
@@ -22,14 +23,15 @@ from .errors import (
     SessionRefused as SessionRefused,
     SubscriberOverflow as SubscriberOverflow,
 )
+from .playback import Playback as Playback
 from .realtime_session import (
     RealtimeSession as RealtimeSession,
     SessionStatistics as SessionStatistics,
-    new_id as new_id,
 )
 from .session import open_session as open_session
 from .state.conversation import Conversation as Conversation
 from .state.item import ConversationItem as ConversationItem, ItemPart as ItemPart
+from .state.playback import PlaybackChunk as PlaybackChunk, PlaybackStatistics as PlaybackStatistics
 from .state.updates import (
     Delta as Delta,
     ErrorReported as ErrorReported,

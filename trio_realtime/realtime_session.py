@@ -1,6 +1,5 @@
 """What the body of a session talks to."""
 
-import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar, Unpack, cast, overload
 
@@ -8,27 +7,23 @@ import msgspec
 import trio
 from msgspec import UNSET, Struct
 
-from . import content as content_parts
+from .arguments import message_parts, new_id, requested_configuration, response_create
 from .channels import DEFAULT_BUFFER_BYTES, ChannelStatistics, Overflow, UpdateChannel
 from .errors import ConfigError, RealtimeError
+from .playback import Playback
 from .session_scope import SessionScope
 from .state.configuration import (
     ResponseKeywords,
     SessionKeywords,
-    checked_config,
-    merged,
-    response_params,
-    session_config,
 )
 from .state.conversation import Conversation
 from .state.item import ConversationItem
-from .state.response_events import PRIVATE_KEY
 from .state.updates import ItemAppended, ItemCompleted, RawEvent, TurnDone, Update
 from .turn import RespondScope
 from .wire import client_events as client, server_events as server
 from .wire.client_events import ClientEvent
 from .wire.codec import known_client_event
-from .wire.items import FunctionCallOutput, InputText, Item, Message, OutputText, Part
+from .wire.items import FunctionCallOutput, Item, Message, Part
 from .wire.responses import Response, ResponseParams, Usage
 from .wire.session_config import SessionConfig, SessionInfo, TranscriptionSessionConfig, TranscriptionSessionInfo
 
@@ -36,11 +31,6 @@ MAX_APPEND_BYTES = 15 * 2**20
 """Audio that one append may carry (limit of the protocol); more is split."""
 
 _T = TypeVar("_T")
-
-
-def new_id(prefix: str) -> str:
-    """A new random id, such as `item_9f2c...`; at most 32 characters, as the protocol wants ids of calls."""
-    return f"{prefix}_{secrets.token_hex(12)}"[:32]
 
 
 class SessionStatistics(Struct, frozen=True, kw_only=True):
@@ -297,7 +287,7 @@ class RealtimeSession:
         """
         if role not in {"user", "system", "assistant"}:
             raise ConfigError(f"role must be 'user', 'system' or 'assistant', not {role!r}")
-        parts = _parts(content, role)
+        parts = message_parts(content, role)
         respond = role == "user" if respond is None else respond
         if not parts:
             self._scope.check_open()
@@ -490,7 +480,7 @@ class RealtimeSession:
 
         Wire: `response.create`, answered by `response.created`.
         """
-        return cast("Response", await self._scope.command(_response_create(params, keywords)))
+        return cast("Response", await self._scope.command(response_create(params, keywords)))
 
     def respond(
         self,
@@ -519,8 +509,8 @@ class RealtimeSession:
 
         Wire: `conversation.item.create`, `response.create`, and all that answers them.
         """
-        request = _response_create(params, keywords)
-        parts = [] if message is None else _parts(message, "user")
+        request = response_create(params, keywords)
+        parts = [] if message is None else message_parts(message, "user")
         item = None
         if parts:
             item = client.ConversationItemCreate(
@@ -553,6 +543,60 @@ class RealtimeSession:
         )
         return cast("Response | None", await self._scope.command(event))
 
+    # --- playback -----------------------------------------------------------------------------------------------------
+
+    def playback(self) -> Playback:
+        """Play the assistant's audio, and know what of it was heard: `async with session.playback() as playback:`.
+
+        Iterating gives chunks to play. When the user speaks over them, what waits is dropped, `Interrupted` says what
+        was heard, and the server is told: the item that was being played is truncated where it stood, later ones where
+        they stood, and one of which nothing was heard is deleted; nothing is cut that was heard in full. The same
+        happens in `interrupt`, and when the scope is left by an exception or a cancellation while something sounds.
+
+        Raises:
+            trio.BusyResourceError: On entering: the session has a playback already.
+
+        Wire: `response.cancel`, `conversation.item.truncate`, `conversation.item.delete`; the confirmation of a cut is
+        the update `ItemTruncated` or `ItemDeleted`.
+        """
+        return Playback(self._scope)
+
+    async def interrupt(self, item_id: str | None = None, *, played_samples: int | None = None) -> None:
+        """Stop the assistant at once, without waiting for the server.
+
+        The response that is under way is cancelled, if there is one. What was not heard is cut: by what `playback`
+        knows, or by the program's own clock. Without either, a response is cancelled and nothing is truncated.
+
+        Args:
+            item_id: The item that is being played, together with
+            played_samples: how many samples of it were heard; more than were received are as many. At 0 it is deleted.
+
+        Raises:
+            ConfigError: There is no such item, it is not the assistant's, or it has no audio. Nothing was sent.
+
+        Cancellation:
+            Too late: the events are queued before the first checkpoint.
+
+        Wire: `response.cancel`, then `conversation.item.truncate` at `played_samples * 1000 // rate`.
+        """
+        self._scope.check_open()
+        self._scope.interrupt(item_id, played_samples)
+        await trio.lowlevel.checkpoint()
+
+    async def wait_for_playback(self) -> None:
+        """Wait until what the assistant said was heard: nothing sounds, and no response is under way or wanted.
+
+        Raises:
+            ConfigError: Nobody plays: there is no `playback()`.
+            trio.ClosedResourceError: The playback or the session ended first.
+            RealtimeError: The session failed first.
+        """
+        self._scope.check_open()
+        playback = self._scope.playback
+        if not isinstance(playback, Playback):
+            raise ConfigError("nobody plays the audio: open `async with session.playback()` first")
+        await playback.wait_heard()
+
     # --- raw ----------------------------------------------------------------------------------------------------------
 
     async def send(self, event: ClientEvent | Mapping[str, Any]) -> None:
@@ -567,10 +611,7 @@ class RealtimeSession:
         """
         self._scope.check_open()
         typed: ClientEvent | None
-        if isinstance(event, Mapping):
-            typed = cast("ClientEvent | None", known_client_event(event))
-        else:
-            typed = event
+        typed = cast("ClientEvent | None", known_client_event(event)) if isinstance(event, Mapping) else event
         if typed is None:
             self._scope.put_unknown(dict(cast("Mapping[str, Any]", event)))
         else:
@@ -579,41 +620,3 @@ class RealtimeSession:
             self._scope.check(typed)
             self._scope.post(typed)
         await trio.lowlevel.checkpoint()
-
-
-def _response_create(params: ResponseParams | None, keywords: ResponseKeywords) -> client.ResponseCreate:
-    both = merged(ResponseParams() if params is None else params, response_params(keywords))
-    if isinstance(both.metadata, dict) and PRIVATE_KEY in both.metadata:
-        raise ConfigError(f"the metadata key {PRIVATE_KEY!r} is this library's own; use another")
-    return client.ResponseCreate(event_id=new_id("event"), response=UNSET if both == ResponseParams() else both)
-
-
-def requested_configuration(
-    config: SessionConfig | TranscriptionSessionConfig | None, keywords: SessionKeywords
-) -> SessionConfig | TranscriptionSessionConfig:
-    """What the struct and the keywords ask for together; raises `ConfigError` for what the protocol does not allow."""
-    if isinstance(config, TranscriptionSessionConfig):
-        if keywords:
-            raise ConfigError("a transcription session is configured with the struct alone, without keywords")
-        return config
-    if config is not None and not isinstance(config, SessionConfig):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigError(
-            f"config must be a SessionConfig or a TranscriptionSessionConfig, not {type(config).__name__}"
-        )
-    below = SessionConfig() if config is None else checked_config(config)
-    return merged(below, session_config(keywords))
-
-
-def _parts(content: str | Sequence[Part | str], role: str) -> list[Part]:
-    listed: Sequence[Any] = [content] if isinstance(content, str) else content
-    if not isinstance(listed, Sequence) or isinstance(listed, bytes | bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigError(f"content must be text or a list of parts, not {type(content).__name__}")
-    parts: list[Part] = []
-    for given in listed:
-        part = content_parts.text(given) if isinstance(given, str) else given
-        if not isinstance(part, Part):
-            raise ConfigError(f"content has a {type(given).__name__}; expected text or a part, such as image(...)")
-        if role == "assistant" and isinstance(part, InputText):
-            part = OutputText(text=part.text)
-        parts.append(part)
-    return parts

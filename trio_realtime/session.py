@@ -4,10 +4,11 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Unpack, cast
 
+from .arguments import new_id, requested_configuration
 from .connection import DEFAULT_MODEL, closing_transport, open_endpoint
 from .endpoint import Endpoint, OpenAI
 from .errors import ConfigError
-from .realtime_session import RealtimeSession, new_id, requested_configuration
+from .realtime_session import RealtimeSession
 from .session_scope import SessionScope
 from .state.configuration import SessionKeywords
 from .state.machine import Machine

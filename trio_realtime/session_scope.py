@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import trio
 
-from .channels import Fanout
+from .channels import Fanout, Subscriber
 from .errors import (
     ConnectError,
     ConnectionLost,
@@ -34,6 +34,7 @@ from .errors import (
 from .outbox import Outbox
 from .state.effects import Effects
 from .state.machine import Machine
+from .state.playback import PlaybackLedger
 from .state.requests import Settled
 from .state.response_events import without_token
 from .state.updates import ErrorReported, RawEvent
@@ -43,8 +44,6 @@ from .wire.client_events import ClientEvent
 from .wire.codec import Codec, encode_unknown
 
 logger = logging.getLogger("trio_realtime")
-
-_URGENT = (client.ResponseCancel, client.ConversationItemTruncate, client.OutputAudioBufferClear)
 
 
 class Waiter(Protocol):
@@ -111,6 +110,7 @@ class SessionScope:
         self.received_frames = 0
         self.received_bytes = 0
         self.sent_events = 0
+        self.playback: Subscriber | None = None
         self._dial = dial
         self.first_update = first_update
         self._waits_for_created = waits_for_created
@@ -318,6 +318,8 @@ class SessionScope:
 
     def apply(self, effects: Effects) -> None:
         """Do what the machine says has to happen."""
+        for event in effects.urgent:
+            self._put(event, urgent=True)
         for event in effects.send:
             self._put(event)
         for update in effects.publish:
@@ -334,11 +336,11 @@ class SessionScope:
         if effects.failure is not None:
             self.fail(effects.failure)
 
-    def _put(self, event: ClientEvent) -> None:
+    def _put(self, event: ClientEvent, *, urgent: bool = False) -> None:
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("sent %r", event)
         self.sent_events += 1
-        self.outbox.put(self._codec.encode(event), urgent=isinstance(event, _URGENT))
+        self.outbox.put(self._codec.encode(event), urgent=urgent)
         if self.fanout.wants(RawEvent):
             self._publish_sent(without_token(event))
 
@@ -402,6 +404,33 @@ class SessionScope:
         """Nobody waits for these events any more."""
         for event_id in event_ids:
             self._waiters.pop(event_id, None)
+
+    def begin_playback(self, playback: Subscriber) -> PlaybackLedger:
+        """Somebody plays the audio from now on.
+
+        Raises:
+            trio.BusyResourceError: Somebody does already.
+        """
+        if self.playback is not None:
+            raise trio.BusyResourceError("the session has a playback already; end it first")
+        self.fanout.add(playback)
+        self.playback = playback
+        return self.machine.begin_playback()
+
+    def end_playback(self, playback: Subscriber) -> None:
+        """Nobody plays the audio any more."""
+        if self.playback is playback:
+            self.playback = None
+            self.machine.end_playback()
+            self.fanout.remove(playback)
+
+    def interrupt(self, item_id: str | None, played_samples: int | None) -> None:
+        """Stop the assistant; what that takes is in the outbox when this returns.
+
+        Raises:
+            ConfigError: The item cannot be interrupted; nothing was sent.
+        """
+        self.apply(self.machine.interrupt(item_id, played_samples))
 
     def request_response(self, event: client.ResponseCreate) -> None:
         """Ask for a response that follows from something else that was sent; several that wait become one."""

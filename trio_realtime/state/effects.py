@@ -14,6 +14,7 @@ class Effects(Struct, frozen=True, kw_only=True):
     """What has to happen because of one event or command, in this order.
 
     Attributes:
+        urgent: Events for the server that overtake what is queued: cancels, and the cuts of an interruption.
         send: Events for the server.
         publish: Updates for the subscribers.
         settle: Commands that have their answer.
@@ -21,6 +22,7 @@ class Effects(Struct, frozen=True, kw_only=True):
         failure: Why the session is over, if it is.
     """
 
+    urgent: tuple[ClientEvent, ...] = ()
     send: tuple[ClientEvent, ...] = ()
     publish: tuple[Update, ...] = ()
     settle: tuple[Settled, ...] = ()

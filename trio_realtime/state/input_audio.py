@@ -10,14 +10,15 @@ from ..audio import Encoding
 
 
 class InputAudioRing:
-    """The last `max_bytes` of the audio that was sent.
+    """At most the last `max_bytes` of the audio that was sent; what is older goes in whole chunks.
 
     Attributes:
+        max_bytes: How much is kept.
         end: How many bytes were ever sent.
     """
 
     def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._chunks: deque[bytes] = deque()
         self._held = 0
         self.end = 0
@@ -29,10 +30,12 @@ class InputAudioRing:
 
     def append(self, chunk: bytes) -> None:
         """Take one more chunk, without a copy."""
+        if not chunk:
+            return
         self._chunks.append(chunk)
         self._held += len(chunk)
         self.end += len(chunk)
-        while self._held > self._max_bytes:
+        while self._held > self.max_bytes:
             self._held -= len(self._chunks.popleft())
 
     def cut(self, start: int, end: int) -> bytes:
@@ -53,16 +56,24 @@ class InputAudioRing:
         return b"".join(reversed(pieces))
 
 
-class _Speech:
-    __slots__ = ("end_ms", "start_ms")
+class _Turn:
+    """What the user says between `speech_started` and `speech_stopped`: from byte `start` to byte `end`.
 
-    def __init__(self, start_ms: int) -> None:
-        self.start_ms = start_ms
-        self.end_ms: int | None = None
+    The end, the commit and the item come in any order; `taken` is true when the audio went to the item before the
+    commit came.
+    """
+
+    __slots__ = ("committed", "end", "start", "taken")
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.end: int | None = None
+        self.committed = False
+        self.taken = False
 
 
-_MAX_OPEN_TURNS = 64
-"""Turns of which the end or the item is still awaited; a server has one or two."""
+_MAX_TURNS = 64
+"""Turns of which the end or the commit is still awaited, and commits that are remembered; a server has one or two."""
 
 
 class InputAudio:
@@ -73,12 +84,29 @@ class InputAudio:
     """
 
     def __init__(self, encoding: Encoding, max_seconds: float) -> None:
-        self.encoding = encoding
+        self._max_seconds = max_seconds
+        # From which millisecond and byte on the audio is in which encoding.
+        self._stretches: list[tuple[int, int, Encoding]] = [(0, 0, encoding)]
         self._ring = InputAudioRing(int(max_seconds * encoding.bytes_per_second))
-        self._turns: dict[str | None, _Speech] = {}
+        self._turns: dict[str | None, _Turn] = {}
+        self._committed: dict[str, None] = {}
         self._commits: deque[int] = deque()
         self._clears: deque[int] = deque()
         self._uncommitted_from = 0
+
+    @property
+    def encoding(self) -> Encoding:
+        """How the audio that is appended now is encoded; what was appended before stays what it was."""
+        return self._stretches[-1][2]
+
+    @encoding.setter
+    def encoding(self, encoding: Encoding) -> None:
+        since_ms, since_bytes, before = self._stretches[-1]
+        if encoding == before:
+            return
+        sent_ms = since_ms + before.bytes_to_ms(self._ring.end - since_bytes)
+        self._stretches.append((sent_ms, self._ring.end, encoding))
+        self._ring.max_bytes = int(self._max_seconds * encoding.bytes_per_second)
 
     @property
     def sent_bytes(self) -> int:
@@ -104,54 +132,94 @@ class InputAudio:
         self._clears.append(self._ring.end)
 
     def commit_refused(self) -> None:
-        """The server refused a commit: what it should have taken is still in its buffer."""
+        """The server refused the oldest commit: what it should have taken is still in its buffer."""
         if self._commits:
             self._commits.popleft()
 
     def cleared(self) -> None:
-        """The server emptied its buffer."""
-        self._uncommitted_from = max(self._uncommitted_from, self._clears.popleft() if self._clears else self._ring.end)
+        """The server emptied its buffer; a turn that goes on has lost what it had so far."""
+        end = self._clears.popleft() if self._clears else self._ring.end
+        self._uncommitted_from = max(self._uncommitted_from, end)
+        for turn in self._turns.values():
+            if turn.end is None:
+                turn.start = max(turn.start, end)
 
     def speech_started(self, item_id: str | None, start_ms: int) -> None:
         """The user began to speak."""
-        while len(self._turns) >= _MAX_OPEN_TURNS:
+        self._turns.pop(item_id, None)
+        self._turns[item_id] = _Turn(self._offset(start_ms))
+        if len(self._turns) > _MAX_TURNS:
             del self._turns[next(iter(self._turns))]
-        self._turns[item_id] = _Speech(start_ms)
 
-    def speech_stopped(self, item_id: str | None, end_ms: int) -> None:
-        """The user stopped speaking."""
-        turn = self._turns.get(item_id) or self._turns.get(None)
-        if turn is not None:
-            turn.end_ms = end_ms
+    def speech_stopped(self, item_id: str | None, end_ms: int, *, has_item: bool) -> bytes | None:
+        """The user stopped speaking.
+
+        Args:
+            item_id: Id of the turn's item.
+            end_ms: When, in milliseconds of all audio that was sent.
+            has_item: Whether the item is in the conversation already.
+
+        Returns:
+            The audio of the turn if it was committed or its item is there; otherwise None, and the commit gives it.
+        """
+        key = item_id if item_id in self._turns else None
+        turn = self._turns.get(key)
+        if turn is None:
+            return None
+        turn.end = self._offset(end_ms)
+        if turn.committed:
+            del self._turns[key]
+        elif has_item:
+            turn.taken = True
+        else:
+            return None
+        return self._ring.cut(turn.start, turn.end)
 
     def committed(self, item_id: str | None) -> tuple[str | None, bytes | None, bool]:
         """The buffer became an item.
 
         Returns:
             The item's id (the one of the turn, where the server leaves it out of `committed`), its audio, or None when
-            the turn's end is not known yet, and whether it answers a commit of the program.
+            there is nothing new to know or the turn's end is not known yet, and whether it answers a commit of the
+            program.
         """
-        key = item_id if item_id in self._turns else None
-        if item_id is None and None not in self._turns and self._turns:
-            key = item_id = next(reversed(self._turns))
-        if key in self._turns:
-            turn = self._turns[key]
-            if key != item_id:
-                self._turns[item_id] = self._turns.pop(key)
-            self._uncommitted_from = self._ring.end if turn.end_ms is None else self._offset(turn.end_ms)
-            return item_id, self.take(item_id), False
-        end = self._commits.popleft() if self._commits else self._ring.end
-        audio = self._ring.cut(self._uncommitted_from, end)
-        self._uncommitted_from = end
-        return item_id, audio, True
+        if item_id in self._committed:
+            return item_id, None, False  # said twice
+        key = self._turn_of(item_id)
+        turn = self._turns.pop(key, None)
+        item_id = key if item_id is None else item_id
+        if item_id is not None:
+            self._committed[item_id] = None
+            if len(self._committed) > _MAX_TURNS:
+                del self._committed[next(iter(self._committed))]
+        if turn is None or (turn.end is None and self._commits):
+            # Turn detection commits after the end of speech alone: before it, this answers the program's own commit.
+            ours = bool(self._commits)
+            end = self._commits.popleft() if ours else self._ring.end
+            start = self._uncommitted_from if turn is None else turn.start
+            self._uncommitted_from = max(self._uncommitted_from, end)
+            return item_id, self._ring.cut(start, end), ours
+        if turn.end is None:
+            turn.committed = True
+            self._turns[item_id] = turn
+            self._uncommitted_from = self._ring.end
+            return item_id, None, False
+        self._uncommitted_from = max(self._uncommitted_from, turn.end)
+        return item_id, None if turn.taken else self._ring.cut(turn.start, turn.end), False
 
-    def take(self, item_id: str | None) -> bytes | None:
-        """The audio of a turn that has ended, once; None while it has not."""
-        turn = self._turns.get(item_id)
-        if turn is None or turn.end_ms is None:
-            return None
-        del self._turns[item_id]
-        return self._ring.cut(self._offset(turn.start_ms), self._offset(turn.end_ms))
+    def _turn_of(self, item_id: str | None) -> str | None:
+        """The turn that a commit ends: by id, or where one of the two has none, the first that is not committed."""
+        if item_id is not None:
+            return item_id if item_id in self._turns else None
+        for key, turn in self._turns.items():
+            if not turn.committed:
+                return key
+        return None
 
     def _offset(self, ms: int) -> int:
-        return self.encoding.ms_to_bytes(ms)
+        """Which byte of all audio was sent at a time; the encoding may have changed on the way."""
+        since_ms, since_bytes, encoding = self._stretches[0]
+        for stretch in self._stretches:
+            if stretch[0] <= ms:
+                since_ms, since_bytes, encoding = stretch
+        return since_bytes + encoding.ms_to_bytes(ms - since_ms)

@@ -28,6 +28,7 @@ class InputEvents:
             server.InputAudioBufferCleared: self._cleared,
             server.InputAudioBufferSpeechStarted: self._speech_started,
             server.InputAudioBufferSpeechStopped: self._speech_stopped,
+            server.InputAudioBufferTimeoutTriggered: self._timeout_triggered,
         }
 
     def _transcription_delta(self, event: server.ConversationItemInputAudioTranscriptionDelta) -> Effects:
@@ -81,10 +82,18 @@ class InputEvents:
         return Effects(publish=(started, interrupted), event=event)
 
     def _speech_stopped(self, event: server.InputAudioBufferSpeechStopped) -> Effects:
-        self._input.speech_stopped(event.item_id, event.audio_end_ms)
         publish: tuple[Update, ...] = (updates.SpeechStopped(item_id=event.item_id, audio_end_ms=event.audio_end_ms),)
-        if event.item_id is not None and event.item_id in self._conversation:
-            audio = self._input.take(event.item_id)
-            if audio is not None:
-                publish += self._bind_audio(event.item_id, audio)
+        audio = self._input.speech_stopped(
+            event.item_id, event.audio_end_ms, has_item=event.item_id in self._conversation
+        )
+        if event.item_id is not None and audio is not None:
+            publish += self._bind_audio(event.item_id, audio)
         return Effects(publish=publish, event=event)
+
+    def _timeout_triggered(self, event: server.InputAudioBufferTimeoutTriggered) -> Effects:
+        # The silence is committed as an item too.
+        self._input.speech_started(event.item_id, event.audio_start_ms)
+        audio = self._input.speech_stopped(
+            event.item_id, event.audio_end_ms, has_item=event.item_id in self._conversation
+        )
+        return Effects(publish=() if audio is None else self._bind_audio(event.item_id, audio), event=event)

@@ -32,7 +32,9 @@ from .input_audio import InputAudio
 from .input_events import InputEvents
 from .item_events import ItemEvents
 from .output_events import OutputEvents
-from .requests import Request, Requests, Settled, server_error
+from .playback import Interruption, PlaybackLedger
+from .playback_events import PlaybackEvents, clocked_interruption
+from .requests import Kind, Request, Requests, Settled, server_error
 from .response_events import ResponseEvents
 
 EXPIRY_MARGIN_S = 5.0
@@ -81,6 +83,8 @@ class Machine:
         )
         self._changes: dict[str, SessionConfig | TranscriptionSessionConfig] = {}
         self._expired: ErrorDetails | None = None
+        self._playback: PlaybackEvents | None = None
+        self._new_id = new_id
         self._receivers: dict[type[Any], Callable[[Any], Effects]] = {
             server.SessionCreated: self._session_changed,
             server.SessionUpdated: self._session_changed,
@@ -143,7 +147,8 @@ class Machine:
                 return self._ask(event, "retrieve", event.item_id)
             case client.ConversationItemTruncate():
                 self._check_truncation(event)
-                return self._ask(event, "truncate", event.item_id)
+                self._requests.add(Request(event_id=_id_of(event), kind="truncate", key=event.item_id))
+                return Effects(urgent=(event,))
             case client.ConversationItemDelete():
                 self._check_known(event.item_id)
                 return self._ask(event, "delete", event.item_id)
@@ -152,7 +157,7 @@ class Machine:
             case client.ResponseCancel():
                 return self.responses.cancel(event)
             case client.OutputAudioBufferClear():
-                return Effects(send=(event,))
+                return Effects(urgent=(event,))
 
     def _ask(self, event: ClientEvent, kind: Any, key: str | None = None, item: Item | None = None) -> Effects:
         self._requests.add(Request(event_id=_id_of(event), kind=kind, key=key, item=item))
@@ -193,6 +198,64 @@ class Machine:
                 f"it cannot be truncated at {event.audio_end_ms} ms"
             )
 
+    # --- playback and interruption ----------------------------------------------------------------------------------
+
+    def begin_playback(self) -> PlaybackLedger:
+        """The program plays audio from now on; only then is it known what was heard."""
+        self._playback = PlaybackEvents(PlaybackLedger(), self.conversation, self._cuts)
+        self._playback.speech_interrupts = self._speech_interrupts()
+        return self._playback.ledger
+
+    def end_playback(self) -> None:
+        """The program plays no more audio."""
+        self._playback = None
+
+    def interrupt(self, item_id: str | None, played_samples: int | None) -> Effects:
+        """The program stops the assistant: the response is cancelled, and what was not heard is cut.
+
+        Args:
+            item_id: The item that is being played, if the program keeps its own clock.
+            played_samples: How many samples of it were heard; together with `item_id`.
+
+        Raises:
+            ConfigError: The item cannot be interrupted, or only one of the two is given. Nothing has changed.
+        """
+        if (item_id is None) != (played_samples is None):
+            raise ConfigError("interrupt takes an item and how many samples of it were played, or neither")
+        interruption = Interruption()
+        if item_id is not None:
+            item = self.conversation.get(item_id)
+            if item is None:
+                raise ConfigError(f"there is no item {item_id!r} in the conversation")
+            if self._playback is None:
+                interruption = clocked_interruption(item, played_samples or 0)
+            else:
+                interruption = self._playback.ledger.interrupt_at(item, played_samples or 0)
+        elif self._playback is not None:
+            interruption = self._playback.ledger.interrupt()
+        cancelled = self.responses.cancel(client.ResponseCancel(event_id=self._new_id()))
+        latest = self.conversation.latest("assistant")
+        interrupted = updates.Interrupted(
+            item_id=interruption.item_id or (None if latest is None else latest.id), heard_ms=interruption.heard_ms
+        )
+        return Effects(urgent=(*cancelled.urgent, *self._cuts(interruption)), publish=(*cancelled.publish, interrupted))
+
+    def _cuts(self, interruption: Interruption) -> tuple[ClientEvent, ...]:
+        """The cuts as they go out: named, so that a refusal can be told from others."""
+        cuts: list[ClientEvent] = []
+        for cut in interruption.cuts:
+            event = msgspec.structs.replace(cut, event_id=self._new_id())
+            kind: Kind = "truncate" if isinstance(event, client.ConversationItemTruncate) else "delete"
+            self._requests.add(Request(event_id=_id_of(event), kind=kind, key=event.item_id))
+            cuts.append(event)
+        return tuple(cuts)
+
+    def _speech_interrupts(self) -> bool:
+        """Whether the server lets the user's speech interrupt; a program may have chosen that it does not."""
+        heard = self.info.audio.input if self.info is not None and self.info.audio is not None else None
+        detection = None if heard is None else heard.turn_detection
+        return detection is None or detection.interrupt_response is not False
+
     # --- events -----------------------------------------------------------------------------------------------------
 
     def receive(self, event: ServerEvent | ProtocolIssue) -> Effects:
@@ -200,7 +263,8 @@ class Machine:
         receiver = self._receivers.get(type(event))
         if receiver is not None:
             self._malformed_run = 0
-            return receiver(event)
+            effects = receiver(event)
+            return effects if self._playback is None else self._playback.observe(event, effects)
         if isinstance(event, ProtocolIssue):
             return self._malformed(event)
         self._malformed_run = 0
@@ -243,6 +307,8 @@ class Machine:
             said = f"code {code}{f', {reason}' if reason else ''}"
             failure = ConnectionLost(f"the server closed the connection: {said}", code=code, reason=reason)
         failure.__cause__ = cause if cause is not failure else failure.__cause__
+        if self._playback is not None:
+            self._playback.ledger.connection_ended()
         ended = tuple(updates.ItemUpdated(item=item) for item in self.conversation.end_in_progress())
         return Effects(publish=ended, failure=failure)
 
@@ -255,6 +321,8 @@ class Machine:
             self._formats.take_session(event.session)
             self._input.encoding = self._formats.input
             self.responses.manual_turns = self.turn_detection_type is None
+            if self._playback is not None:
+                self._playback.speech_interrupts = self._speech_interrupts()
         if isinstance(event, server.SessionUpdated):
             settled = self._requests.confirm("update", self.info)
             if settled is not None:

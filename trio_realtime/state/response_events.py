@@ -65,6 +65,11 @@ class ResponseEvents:
             server.ResponseDone: self._done,
         }
 
+    @property
+    def busy(self) -> bool:
+        """Whether a response of the conversation is under way, or wanted."""
+        return self.sequencer.state is not State.IDLE or bool(self.sequencer.queued)
+
     # --- commands ---------------------------------------------------------------------------------------------------
 
     def create(self, event: client.ResponseCreate, *, automatic: bool, turn_id: str | None = None) -> Effects:
@@ -101,7 +106,7 @@ class ResponseEvents:
         if response_id is not None and response_id in self._items.beside:
             self._output.muted.add(response_id)
             self._requests.add(Request(event_id=event_id, kind="cancel", key=response_id))
-            return Effects(send=(event,))
+            return Effects(urgent=(event,))
         due = self.sequencer.cancel(event_id, response_id)
         if due is None and not self.sequencer.cancel_pending:
             return Effects(settle=(Settled(event_id=event_id),))
@@ -109,7 +114,7 @@ class ResponseEvents:
         if due is None:
             return Effects()
         self._mute(due)
-        return Effects(send=(due,))
+        return Effects(urgent=(due,))
 
     def forget(self, event_id: str) -> Effects:
         """Nobody waits for a request any more; if it has not gone out, it never will."""
@@ -119,7 +124,7 @@ class ResponseEvents:
 
     def stop_turn(self, turn_id: str) -> Effects:
         """Nobody wants a turn any more: what of it waits never goes out, what of it is under way is cancelled."""
-        send: list[ClientEvent] = []
+        urgent: list[ClientEvent] = []
         publish: list[Update] = []
         for request_id in self._turns.requests_of(turn_id):
             sent = self.sequencer.sent
@@ -132,8 +137,8 @@ class ResponseEvents:
         for response_id in self._turns.responses_of(turn_id):
             event = client.ResponseCancel(event_id=self._new_id(), response_id=response_id)
             effects = self.cancel(event)
-            send.extend(effects.send)
-        return Effects(send=tuple(send), publish=tuple(publish))
+            urgent.extend(effects.urgent)
+        return Effects(urgent=tuple(urgent), publish=tuple(publish))
 
     def _go_out(self, due: ResponseRequest | None) -> Iterable[ClientEvent]:
         if due is None:
@@ -182,14 +187,14 @@ class ResponseEvents:
         event = server.ResponseCreated(event_id=event.event_id, response=response)
         publish = (updates.ResponseStarted(response=response, turn_id=turn_id),)
         if beside:
-            send = self._begin_beside(response.id or "", request_id)
+            urgent = self._begin_beside(response.id or "", request_id)
         else:
             self._conversation_id = response.conversation_id or self._conversation_id
             cancel = self.sequencer.created(response.id, request_id)
-            send = () if cancel is None else (cancel,)
+            urgent = () if cancel is None else (cancel,)
             if cancel is not None:
                 self._mute(cancel)
-        return Effects(send=send, publish=publish, settle=settle, event=event)
+        return Effects(urgent=urgent, publish=publish, settle=settle, event=event)
 
     def _begin_beside(self, response_id: str, request_id: str | None) -> tuple[ClientEvent, ...]:
         self._items.beside[response_id] = []

@@ -1,0 +1,68 @@
+"""What callers pass, checked and in the wire's shape."""
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import UNSET
+
+from . import content as content_parts
+from .errors import ConfigError
+from .state.configuration import (
+    ResponseKeywords,
+    SessionKeywords,
+    checked_config,
+    merged,
+    response_params,
+    session_config,
+)
+from .state.response_events import PRIVATE_KEY
+from .wire import client_events as client
+from .wire.items import InputText, OutputText, Part
+from .wire.responses import ResponseParams
+from .wire.session_config import SessionConfig, TranscriptionSessionConfig
+
+
+def new_id(prefix: str) -> str:
+    """A new random id, such as `item_9f2c...`; at most 32 characters, as the protocol wants ids of calls."""
+    return f"{prefix}_{secrets.token_hex(12)}"[:32]
+
+
+def response_create(params: ResponseParams | None, keywords: ResponseKeywords) -> client.ResponseCreate:
+    """The request that the struct and the keywords ask for together; raises `ConfigError` for what is not valid."""
+    both = merged(ResponseParams() if params is None else params, response_params(keywords))
+    if isinstance(both.metadata, dict) and PRIVATE_KEY in both.metadata:
+        raise ConfigError(f"the metadata key {PRIVATE_KEY!r} is this library's own; use another")
+    return client.ResponseCreate(event_id=new_id("event"), response=UNSET if both == ResponseParams() else both)
+
+
+def requested_configuration(
+    config: SessionConfig | TranscriptionSessionConfig | None, keywords: SessionKeywords
+) -> SessionConfig | TranscriptionSessionConfig:
+    """What the struct and the keywords ask for together; raises `ConfigError` for what the protocol does not allow."""
+    if isinstance(config, TranscriptionSessionConfig):
+        if keywords:
+            raise ConfigError("a transcription session is configured with the struct alone, without keywords")
+        return config
+    if config is not None and not isinstance(config, SessionConfig):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigError(
+            f"config must be a SessionConfig or a TranscriptionSessionConfig, not {type(config).__name__}"
+        )
+    below = SessionConfig() if config is None else checked_config(config)
+    return merged(below, session_config(keywords))
+
+
+def message_parts(content: str | Sequence[Part | str], role: str) -> list[Part]:
+    """The content of a message, as parts that fit its role; raises `ConfigError` for what is neither text nor part."""
+    listed: Sequence[Any] = [content] if isinstance(content, str) else content
+    if not isinstance(listed, Sequence) or isinstance(listed, bytes | bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigError(f"content must be text or a list of parts, not {type(content).__name__}")
+    parts: list[Part] = []
+    for given in listed:
+        part = content_parts.text(given) if isinstance(given, str) else given
+        if not isinstance(part, Part):
+            raise ConfigError(f"content has a {type(given).__name__}; expected text or a part, such as image(...)")
+        if role == "assistant" and isinstance(part, InputText):
+            part = OutputText(text=part.text)
+        parts.append(part)
+    return parts

@@ -1,0 +1,105 @@
+"""What server events mean for the audio that is being played.
+
+It stands behind the other receivers and sees an event after them, together with what they made of it; while nobody
+plays audio it is not asked at all.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from ..wire import server_events as server
+from ..wire.client_events import ClientEvent
+from . import updates
+from .conversation import Conversation
+from .effects import Effects
+from .item import ConversationItem
+from .playback import Interruption, PlaybackLedger
+
+
+class PlaybackEvents:
+    """Keeps the ledger of one playback, and makes of the user's speech an interruption of what sounds.
+
+    Args:
+        ledger: The playback's.
+        conversation: Where the items are.
+        send_cuts: Gives the cuts of an interruption the form in which they go out.
+    """
+
+    def __init__(
+        self,
+        ledger: PlaybackLedger,
+        conversation: Conversation,
+        send_cuts: Callable[[Interruption], tuple[ClientEvent, ...]],
+    ) -> None:
+        self.ledger = ledger
+        self.speech_interrupts = True
+        self._conversation = conversation
+        self._send_cuts = send_cuts
+        self._observers: dict[type[Any], Callable[[Any, Effects], Effects]] = {
+            server.ResponseOutputAudioDelta: self._audio_delta,
+            server.ResponseOutputAudioDone: self._audio_done,
+            server.ResponseOutputItemDone: self._item_done,
+            server.ConversationItemDone: self._item_done,
+            server.ConversationItemDeleted: self._item_deleted,
+            server.ConversationItemTruncated: self._item_truncated,
+            server.ResponseDone: self._response_done,
+            server.InputAudioBufferSpeechStarted: self._speech_started,
+        }
+
+    def observe(self, event: object, effects: Effects) -> Effects:
+        """An event was received, with these effects; gives what they are with a playback under way."""
+        observer = self._observers.get(type(event))
+        return effects if observer is None else observer(event, effects)
+
+    def _audio_delta(self, event: server.ResponseOutputAudioDelta, effects: Effects) -> Effects:
+        if effects.publish:  # otherwise the delta was not wanted
+            item = self._conversation.get(event.item_id)
+            if item is not None:
+                self.ledger.received(event.item_id, event.content_index, event.response_id, item.encoding, event.delta)
+        return effects
+
+    def _audio_done(self, event: server.ResponseOutputAudioDone, effects: Effects) -> Effects:
+        self.ledger.part_done(event.item_id, event.content_index)
+        return effects
+
+    def _item_done(
+        self, event: server.ResponseOutputItemDone | server.ConversationItemDone, effects: Effects
+    ) -> Effects:
+        if event.item.id is not None:
+            self.ledger.item_done(event.item.id)
+        return effects
+
+    def _item_deleted(self, event: server.ConversationItemDeleted, effects: Effects) -> Effects:
+        self.ledger.item_deleted(event.item_id)
+        return effects
+
+    def _item_truncated(self, event: server.ConversationItemTruncated, effects: Effects) -> Effects:
+        self.ledger.item_truncated(event.item_id, event.content_index, event.audio_end_ms)
+        return effects
+
+    def _response_done(self, event: server.ResponseDone, effects: Effects) -> Effects:
+        if event.response is not None:
+            self.ledger.response_done(event.response.id)
+        return effects
+
+    def _speech_started(self, _: server.InputAudioBufferSpeechStarted, effects: Effects) -> Effects:
+        """The user speaks: what sounds stops, and the server forgets what was not heard of it."""
+        if not self.speech_interrupts:
+            return effects
+        others = tuple([update for update in effects.publish if not isinstance(update, updates.Interrupted)])
+        if not self.ledger.sounding:
+            return msgspec.structs.replace(effects, publish=others)
+        interruption = self.ledger.interrupt()
+        interrupted = updates.Interrupted(item_id=interruption.item_id, heard_ms=interruption.heard_ms)
+        return msgspec.structs.replace(
+            effects,
+            urgent=(*effects.urgent, *self._send_cuts(interruption)),
+            publish=(*others, interrupted),
+        )
+
+
+def clocked_interruption(item: ConversationItem, played_samples: int) -> Interruption:
+    """What an interruption means by the program's own clock, where no playback keeps count."""
+    return PlaybackLedger().interrupt_at(item, played_samples)
