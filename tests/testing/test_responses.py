@@ -187,6 +187,12 @@ def test_an_incomplete_response_says_why(drive: Any, wire: Any, model: str) -> N
     wire.check_order(client.events)
 
 
+def test_what_was_said_before_the_cut_is_complete(drive: Any, wire: Any) -> None:
+    client = drive(Simulator([[says("All of it."), calls("f", {"x": 1}), incomplete()]]))
+    assert [item["status"] for item in done(client.respond())["output"]] == ["completed", "incomplete"]
+    wire.check_order(client.events)
+
+
 @pytest.mark.parametrize("modality", ["text", "audio"])
 def test_max_output_tokens_cuts_short(drive: Any, wire: Any, modality: str) -> None:
     client = drive(Simulator([says("one two three four five six seven eight nine ten")] * 2))

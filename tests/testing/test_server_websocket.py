@@ -66,6 +66,31 @@ async def test_a_close_waits_for_the_answer_and_reads_what_is_still_coming(
         await server.send(b"too late")
 
 
+async def test_a_close_waits_for_the_answer_that_the_pump_reads() -> None:
+    client, server = await connect()
+    closed = trio.Event()
+
+    async def close() -> None:
+        await server.aclose()
+        closed.set()
+
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def pump() -> None:
+            with pytest.raises(trio.ClosedResourceError):
+                await server.pump(ignore)
+
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(close)
+        assert await client.receive() == CloseConnection(code=1000, reason="")
+        await trio.testing.wait_all_tasks_blocked()
+        assert not closed.is_set()
+        await client.send(CloseConnection(code=1000))
+        with trio.fail_after(0.9):
+            await closed.wait()
+
+
 async def test_a_client_that_does_not_answer_a_close_is_left(autojump_clock: trio.testing.MockClock) -> None:
     _, server = await connect()
     before = trio.current_time()

@@ -67,8 +67,8 @@ async def close_reason(websocket: WebSocketConnection) -> tuple[int, str]:
         try:
             await websocket.get_message()
         except ConnectionClosed as closed:
-            assert closed.reason is not None
-            return closed.reason.code, closed.reason.reason or ""
+            reason: Any = closed.reason
+            return reason.code, reason.reason or ""
 
 
 async def send(websocket: WebSocketConnection, **event: Any) -> None:

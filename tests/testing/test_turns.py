@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 
 from trio_realtime.testing import INTERRUPTION, QUESTION, Simulator, fails, load_voice, says
 from trio_realtime.testing.sound import encode_pcm, samples_of
-from trio_realtime.testing.speech_detector import SpeechDetector, threshold_level
+from trio_realtime.testing.speech_detector import SpeechDetector, SpeechStarted, SpeechStopped, threshold_level
 
 SILENCE_PER_MS = {"audio/pcm": b"\0" * 48, "audio/pcmu": b"\xff" * 8, "audio/pcma": b"\xd5" * 8}
 
@@ -206,6 +206,29 @@ def test_a_commit_in_the_middle_of_speech_ends_it(drive: Any) -> None:
     again = client.speak(voice[48 * 1500 :])
     assert again[0]["type"] == "input_audio_buffer.speech_started"
     assert again[0]["audio_start_ms"] >= 1500
+
+
+def test_a_clear_in_the_middle_of_speech_forgets_it(drive: Any) -> None:
+    client = listening(drive)
+    voice = load_voice("question")
+    (started,) = client.speak(voice[: 48 * 1500])
+    client.send("input_audio_buffer.clear")
+    again = client.speak(voice[48 * 1500 :])
+    assert kinds(again)[:3] == [
+        f"input_audio_buffer.{name}" for name in ("speech_started", "speech_stopped", "committed")
+    ]
+    assert again[0]["item_id"] != started["item_id"]
+
+
+@pytest.mark.parametrize("silence_ms", [0, 20, 200, 500])
+def test_speech_ends_after_exactly_the_silence(silence_ms: int) -> None:
+    detector = SpeechDetector(
+        {"type": "server_vad", "prefix_padding_ms": 40, "silence_duration_ms": silence_ms, "threshold": 0.5},
+        "audio/pcm",
+    )
+    loud = b"\x00\x40\x00\xc0" * 12
+    changes = list(detector.detect(silence(200) + loud * 400 + silence(1000)))
+    assert changes == [SpeechStarted(160), SpeechStopped(600 + max(silence_ms, 20))]
 
 
 def test_turning_detection_off_forgets_the_speech_that_had_begun(drive: Any) -> None:

@@ -107,4 +107,3 @@ class MemoryTransport(MessageTransport):
     def _wake(self) -> None:
         self._arrival.unpark_all()
         self._room.unpark_all()
-        self._peer._room.unpark_all()
