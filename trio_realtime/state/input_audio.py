@@ -162,8 +162,7 @@ class InputAudio:
         Returns:
             The audio of the turn if it was committed or its item is there; otherwise None, and the commit gives it.
         """
-        key = item_id if item_id in self._turns else None
-        turn = self._turns.get(key)
+        key, turn = self._match(item_id, [entry for entry in self._turns.items() if entry[1].end is None])
         if turn is None:
             return None
         turn.end = self._offset(end_ms)
@@ -185,8 +184,9 @@ class InputAudio:
         """
         if item_id in self._committed:
             return item_id, None, False  # said twice
-        key = self._turn_of(item_id)
-        turn = self._turns.pop(key, None)
+        key, turn = self._match(item_id, [entry for entry in self._turns.items() if not entry[1].committed])
+        if turn is not None:
+            del self._turns[key]
         item_id = key if item_id is None else item_id
         if item_id is not None:
             self._committed[item_id] = None
@@ -207,14 +207,15 @@ class InputAudio:
         self._uncommitted_from = max(self._uncommitted_from, turn.end)
         return item_id, None if turn.taken else self._ring.cut(turn.start, turn.end), False
 
-    def _turn_of(self, item_id: str | None) -> str | None:
-        """The turn that a commit ends: by id, or where one of the two has none, the first that is not committed."""
-        if item_id is not None:
-            return item_id if item_id in self._turns else None
-        for key, turn in self._turns.items():
-            if not turn.committed:
-                return key
-        return None
+    def _match(self, item_id: str | None, turns: list[tuple[str | None, _Turn]]) -> tuple[str | None, _Turn | None]:
+        """The turn of an item: by id, or where the server leaves ids out, the first."""
+        for key, turn in turns:
+            if key == item_id:
+                return key, turn
+        for key, turn in turns:
+            if key is None or item_id is None:
+                return key, turn
+        return item_id, None
 
     def _offset(self, ms: int) -> int:
         """Which byte of all audio was sent at a time; the encoding may have changed on the way."""
