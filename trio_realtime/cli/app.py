@@ -1,0 +1,195 @@
+"""The command line: options in, exit code out.
+
+Exit codes: 0, 1 for an error, 2 for a command line that cannot be run, 130 after Ctrl-C.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.metadata import version
+from importlib.resources import files
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import msgspec
+import trio
+import typer
+from rich.console import Console
+
+from ..audio import PCM16, read_wav, resample
+from ..connection import DEFAULT_MODEL
+from ..endpoint import Endpoint, OpenAI
+from ..errors import ConfigError, RealtimeError
+from ..session import open_session
+from ..state.configuration import SessionKeywords
+from .demo import Screen, Unwatched, hold_demo
+from .hints import explained
+from .recording import open_recording
+from .report import DemoReport
+from .screen import TerminalScreen
+from .tables import print_report
+
+TRANSCRIPTION_MODEL = "gpt-realtime-whisper"
+INSTRUCTIONS = "Answer in one or two short sentences."
+SIMULATED_PACE = 0.3
+"""Seconds that a second of the simulator's speech takes: a real server, too, is faster than the ear."""
+
+_SIMULATED = "Its answers are scripted, its voice reads a passage. With --live it is OpenAI."
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    # Its boxes have colours even where NO_COLOR asks for none.
+    rich_markup_mode=None if os.environ.get("NO_COLOR") else "rich",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"trio-realtime {version('trio-realtime')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Structured concurrency for the OpenAI Realtime API."""
+
+
+@app.command()
+def demo(
+    live: Annotated[bool, typer.Option("--live", help="Talk to OpenAI, with the key in OPENAI_API_KEY.")] = False,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Where the received audio goes.", dir_okay=False, writable=True)
+    ] = Path("trio-realtime-demo.wav"),
+    message: Annotated[str, typer.Option("--message", "-m", help="What is written first.")] = "Hello! Who are you?",
+    wav: Annotated[
+        Path | None,
+        typer.Option("--wav", help="What is said then, a mono WAV file.", exists=True, dir_okay=False, readable=True),
+    ] = None,
+    voice: Annotated[str | None, typer.Option("--voice", help="The assistant's voice.")] = None,
+    model: Annotated[str, typer.Option("--model", help="The model.")] = DEFAULT_MODEL,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object instead.")] = False,
+) -> None:
+    """Write a message, say another one, hear the answers.
+
+    Without --live it talks to a simulated server, over a real websocket on this machine: no key, no cost.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a transcript may hold what the terminal's encoding cannot
+    # Bold and dim are escape codes, too: without colours there are none at all.
+    console = Console(color_system=None if os.environ.get("NO_COLOR") else "auto", highlight=False)
+    screen = Unwatched() if as_json else TerminalScreen(console)
+    try:
+        if live and not os.environ.get("OPENAI_API_KEY"):
+            _fail(screen, "--live needs a key: set the environment variable OPENAI_API_KEY, or leave --live out", 2)
+        speech = _speech(wav)
+        keywords: SessionKeywords = {
+            "instructions": INSTRUCTIONS,
+            "turn_detection": "server_vad",
+            "transcription": TRANSCRIPTION_MODEL,
+        }
+        if voice is not None:
+            keywords["voice"] = voice
+        run = partial(_run, live, model, keywords, message, speech, output, console, screen)
+        report = trio.run(_until_interrupted, run)
+        if report is None:
+            raise KeyboardInterrupt
+        if as_json:
+            typer.echo(msgspec.json.format(msgspec.json.encode(report)).decode())
+        else:
+            print_report(console, report)
+    except KeyboardInterrupt:
+        _fail(screen, "interrupted", 130)
+    except RealtimeError as error:
+        _fail(screen, explained(error), 1)
+    except BrokenPipeError:
+        raise  # nobody reads on: Typer ends quietly
+    except OSError as error:
+        _fail(screen, f"{error.strerror or error}: {error.filename} (choose another file)", 1)
+
+
+def _fail(screen: Screen, words: str, code: int) -> NoReturn:
+    if isinstance(screen, TerminalScreen):
+        screen.close()
+    typer.echo(f"trio-realtime: {words}", err=True)
+    raise typer.Exit(code)
+
+
+def _speech(path: Path | None) -> bytes:
+    """What is said: the file's audio, or the question that comes with the package."""
+    if path is None:
+        with files("trio_realtime.testing").joinpath("voice", "question.wav").open("rb") as file:
+            return read_wav(file)[0]
+    pcm, rate_hz = read_wav(path)
+    if not pcm:
+        raise ConfigError(f"{path} holds no audio")
+    return resample(pcm, rate_hz, PCM16.rate_hz)
+
+
+async def _until_interrupted(run: Callable[[], Awaitable[DemoReport]]) -> DemoReport | None:
+    """Run until it ends or Ctrl-C is pressed, which cancels it like any deadline would; None is for Ctrl-C.
+
+    As an ordinary `KeyboardInterrupt` it could strike in the middle of any step of the way out.
+    """
+    report: DemoReport | None = None
+    failure: BaseException | None = None
+    with trio.open_signal_receiver(signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+
+            async def cancel_on_signal() -> None:
+                await anext(signals)
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(cancel_on_signal)
+            try:
+                report = await run()
+            except (Exception, SystemExit) as error:  # noqa: BLE001  raised below, outside the nursery's group
+                failure = error
+            nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    return report
+
+
+async def _run(
+    live: bool,
+    model: str,
+    keywords: SessionKeywords,
+    message: str,
+    speech: bytes,
+    output: Path,
+    console: Console,
+    screen: Screen,
+) -> DemoReport:
+    async with _server(live) as (endpoint, name):
+        if isinstance(screen, TerminalScreen):
+            console.print(f"trio-realtime demo: {name}", style="bold", markup=False)
+            if not live:
+                console.print(_SIMULATED, style="dim", markup=False)
+        async with open_session(model=model, endpoint=endpoint, **keywords) as session:
+            with open_recording(output) as recording:
+                return await hold_demo(
+                    session, server=name, message=message, speech=speech, recording=recording, screen=screen
+                )
+
+
+@asynccontextmanager
+async def _server(live: bool) -> AsyncGenerator[tuple[Endpoint, str]]:
+    """Yield where to connect and what to call it; the simulator lives as long as the block."""
+    if live:
+        yield OpenAI(), "OpenAI"
+        return
+    from ..testing import Simulator, serve_simulator  # noqa: PLC0415  `--live` needs none of it
+
+    async with serve_simulator(Simulator(pace=SIMULATED_PACE)) as server:
+        yield OpenAI(server.api_key, base_url=server.url), f"simulator at {server.url}"

@@ -1,0 +1,169 @@
+"""The demo as it happens, on a terminal or in a pipe: lines that only ever grow."""
+
+from rich.console import Console
+
+from ..audio import PCM16
+from ..state.item import ConversationItem
+from ..state.updates import (
+    ItemAppended,
+    ItemCompleted,
+    ItemUpdated,
+    RawEvent,
+    ResponseDone,
+    SpeechStarted,
+    SpeechStopped,
+    TranscriptionCompleted,
+    TranscriptionFailed,
+    Update,
+)
+from ..wire.client_events import InputAudioBufferAppend
+from ..wire.session_config import SessionInfo
+from .flowing_text import FlowingText
+from .report import level_dbfs
+from .waveform import ASCII_BARS, BARS, Waveform
+
+MARGIN = 13
+
+_STYLES = {"user": "bold cyan", "assistant": "bold green", "microphone": "bold magenta"}
+
+
+class TerminalScreen:
+    """Shows a demo on a console; see `Screen`.
+
+    What the assistant says while the transcription of what it answers is still coming waits for that: the one that asks
+    is shown before the one that answers, whatever the order on the wire.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._flow = FlowingText(console, MARGIN)
+        self._unicode = console.encoding.lower().startswith("utf")
+        self._speaker: str | None = None
+        self._speech_ms = 0
+        self._sent_ms = 0
+        self._waveform: Waveform | None = None
+        self._turn_start_ms = 0
+        self._cut: tuple[str | None, int] | None = None
+        self._awaited: str | None = None
+        self._held: list[Update] = []
+
+    def session_opened(self, info: SessionInfo) -> None:
+        """See `Screen`."""
+        self._flow.line(f"session {info.id} with {info.model}", "dim")
+
+    def microphone_opened(self, speech_ms: int) -> None:
+        """See `Screen`."""
+        self._speech_ms = speech_ms
+        self._begin("microphone")
+        self._flow.write(f"{speech_ms / 1000:.1f} s of recorded speech, sent in real time")
+        self._open_waveform()
+
+    def close(self) -> None:
+        """End the line that grows."""
+        self._flow.end()
+
+    def show(self, update: Update) -> None:
+        """See `Screen`."""
+        if self._awaited is not None and _is_the_assistants(update):
+            self._held.append(update)
+            return
+        match update:
+            case RawEvent(event=InputAudioBufferAppend(audio=audio)):
+                self._hear(audio)
+            case SpeechStarted():
+                self._turn_start_ms = update.audio_start_ms
+                if self._waveform is None:  # another turn, after the line for the first was ended
+                    self._begin("microphone")
+                    self._open_waveform()
+            case SpeechStopped():
+                self._close_waveform(update.audio_end_ms)
+                self._cut = update.item_id, update.audio_end_ms
+            case ItemAppended(item=item) | ItemUpdated(item=item, delta=None):
+                self._show_cut_turn(item)
+                if item.text and item.role == "user" and isinstance(update, ItemAppended):
+                    self._say("user", item.text)
+                    self._flow.end()
+            case ItemUpdated(item=item, delta=delta) if delta is not None:
+                self._say(f"{item.role} {item.id}", delta.text or delta.transcript or "")
+            case TranscriptionCompleted() | TranscriptionFailed():
+                self._finish_transcription(update)
+            case ItemCompleted(item=item) if item.role == "assistant":
+                self._flow.line(_audio_line(item), "dim")
+                self._speaker = None
+            case ResponseDone():
+                self._release()
+            case _:
+                pass
+
+    # --- words --------------------------------------------------------------------------------------------------
+
+    def _begin(self, label: str, speaker: str | None = None) -> None:
+        self._flow.begin(label, label_style=_STYLES.get(label, "bold"))
+        self._speaker = speaker
+
+    def _say(self, speaker: str, words: str) -> None:
+        if not words:
+            return
+        if self._speaker != speaker:
+            self._begin(speaker.partition(" ")[0], speaker)
+        self._flow.write(words)
+
+    def _finish_transcription(self, update: TranscriptionCompleted | TranscriptionFailed) -> None:
+        speaker = f"user {update.item_id}"
+        if isinstance(update, TranscriptionFailed):
+            self._flow.line(f"not transcribed: {update.error.message or update.error.code}", "yellow")
+        elif self._speaker != speaker:  # it came without deltas
+            self._say(speaker, update.transcript or "(nothing was understood)")
+        self._flow.end()
+        self._release()
+
+    def _release(self) -> None:
+        self._awaited = None
+        held, self._held = self._held, []
+        for update in held:
+            self.show(update)
+
+    # --- the microphone -----------------------------------------------------------------------------------------
+
+    def _open_waveform(self) -> None:
+        self._flow.begin("", label_style="", style="magenta")
+        bars = BARS if self._unicode else ASCII_BARS
+        self._waveform = Waveform(self._speech_ms, self._flow.width, start_ms=self._sent_ms, bars=bars)
+
+    def _hear(self, audio: bytes) -> None:
+        self._sent_ms += PCM16.bytes_to_ms(len(audio))
+        if self._waveform is not None:
+            self._flow.glyphs(self._waveform.extend(audio), "magenta")
+
+    def _close_waveform(self, end_ms: int) -> None:
+        if self._waveform is None:
+            return
+        first, length = self._waveform.span(self._turn_start_ms, end_ms)
+        left, line, right = "╰─╯" if self._unicode else "\\_/"
+        self._flow.begin("", label_style="")
+        self._flow.glyphs(" " * first + (left + line * (length - 2) + right if length > 1 else line), "bold")
+        self._flow.end()
+        self._waveform = None
+
+    def _show_cut_turn(self, item: ConversationItem) -> None:
+        """Once, when the turn's audio has been cut out of what was sent."""
+        if self._cut is None or item.id != self._cut[0] or not item.audio_held_bytes:
+            return
+        _, end_ms = self._cut
+        self._cut = None
+        audio_ms = item.encoding.bytes_to_ms(item.audio_held_bytes)
+        level = level_dbfs(item.audio)
+        loudness = "silent" if level is None else f"{level:.0f} dBFS"
+        self._flow.line(
+            f"your turn: {self._turn_start_ms:,} to {end_ms:,} ms, {audio_ms:,} ms cut out ({loudness})", "dim"
+        )
+        self._awaited = item.id
+
+
+def _is_the_assistants(update: Update) -> bool:
+    return isinstance(update, ItemAppended | ItemUpdated | ItemCompleted) and update.item.role == "assistant"
+
+
+def _audio_line(item: ConversationItem) -> str:
+    size = item.audio_held_bytes + item.audio_evicted_bytes
+    return f"{item.encoding.bytes_to_ms(size) / 1000:.2f} s of audio" if size else "no audio"
