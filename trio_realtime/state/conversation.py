@@ -77,29 +77,27 @@ class Conversation:
 
     # --- items come and go --------------------------------------------------------------------------------------
 
+    def has_place(self, item_id: str) -> bool:
+        """Whether an item is there, or will come to the place that is kept for it."""
+        return item_id in self._order
+
     def reserve(self, item_id: str, previous_item_id: str | None) -> None:
         """Keep a place for an item that will come."""
         if item_id not in self._order:
-            self._place(item_id, previous_item_id, at_root=False)
+            self._place(item_id, previous_item_id)
 
     def add(
-        self,
-        item_id: str,
-        wire: Item,
-        encoding: Encoding,
-        *,
-        previous_item_id: str | None = None,
-        at_root: bool = False,
+        self, item_id: str, wire: Item, encoding: Encoding, *, previous_item_id: str | None = None
     ) -> ConversationItem:
-        """An item that was not there comes in, after `previous_item_id` if that is known, else at the end."""
+        """An item that was not there comes in: after `previous_item_id`, `"root"` being the front, else at the end."""
         item = self._detached.pop(item_id, None) or ConversationItem(item_id, wire, encoding)
         item.in_conversation = True
         self._items[item_id] = item
         item.reconcile(wire, final=False)
         if item_id not in self._order:
-            self._place(item_id, previous_item_id, at_root=at_root)
-        elif previous_item_id is not None or at_root:
-            self.move(item_id, previous_item_id, at_root=at_root)
+            self._place(item_id, previous_item_id)
+        else:
+            self.move(item_id, previous_item_id)
         audio = self._early_audio.pop(item_id, None)
         if audio is not None:
             self.set_input_audio(item_id, audio)
@@ -121,16 +119,13 @@ class Conversation:
         if item is not None:
             self._forget_audio(item)
 
-    def move(self, item_id: str, previous_item_id: str | None, *, at_root: bool = False) -> None:
+    def move(self, item_id: str, previous_item_id: str | None) -> None:
         """Put an item where the server says that it stands; an unknown place changes nothing."""
-        if at_root:
+        if previous_item_id is None or previous_item_id == item_id:
+            return
+        if previous_item_id == "root" or previous_item_id in self._order:
             self._order.remove(item_id)
-            self._order.insert(0, item_id)
-        elif previous_item_id is not None and previous_item_id != item_id:
-            index = self._index(previous_item_id)
-            if index is not None and self._order[index + 1 : index + 2] != [item_id]:
-                self._order.remove(item_id)
-                self._place(item_id, previous_item_id, at_root=False)
+            self._place(item_id, previous_item_id)
 
     def remove(self, item_id: str) -> ConversationItem | None:
         """An item was deleted; its place goes with it."""
@@ -143,27 +138,22 @@ class Conversation:
         self._early_transcripts.pop(item_id, None)
         return item
 
-    def _place(self, item_id: str, previous_item_id: str | None, *, at_root: bool) -> None:
-        index = None if previous_item_id is None else self._index(previous_item_id)
-        if at_root:
+    def _place(self, item_id: str, previous_item_id: str | None) -> None:
+        if previous_item_id == "root":
             self._order.insert(0, item_id)
-        elif index is None or index + 1 == len(self._order):
-            self._order.append(item_id)
-        else:
-            self._order.insert(index + 1, item_id)
-
-    def _index(self, item_id: str) -> int | None:
-        for index in range(len(self._order) - 1, -1, -1):  # new items stand near the end
-            if self._order[index] == item_id:
-                return index
-        return None
+            return
+        for index in range(len(self._order), 0, -1):  # new items stand near the end
+            if self._order[index - 1] == previous_item_id:
+                self._order.insert(index, item_id)
+                return
+        self._order.append(item_id)
 
     # --- items grow ---------------------------------------------------------------------------------------------
 
     def append_audio(self, item: ConversationItem, content_index: int, chunk: bytes) -> Delta:
         """A piece of the assistant's audio."""
         part = item.part(content_index, "output_audio")
-        if not part.audio_held_bytes:
+        if not part.audio_held_bytes and chunk:
             self._audible.append(item)
         part.append_audio(chunk)
         self._retained += len(chunk)
@@ -256,7 +246,7 @@ class Conversation:
 
     def _replace_audio(self, item: ConversationItem, part: ItemPart, audio: bytes) -> None:
         self._retained += len(audio) - part.audio_held_bytes
-        if not part.audio_held_bytes:
+        if not part.audio_held_bytes and audio:
             self._audible.append(item)
         part.replace_audio(audio)
         self._evict()

@@ -187,8 +187,9 @@ class ConversationItem:
     def part(self, index: int, type: str) -> ItemPart:  # noqa: A002  the wire's name
         """The part at `index`; those that are missing so far are made, of this type."""
         content = self._content
-        if index < len(content):
+        if 0 <= index < len(content):
             return content[index]
+        index = min(max(index, 0), _MAX_PARTS - 1)  # what is no index must neither fail nor take all memory
         while len(content) <= index:
             content.append(ItemPart(type))
         return content[index]
@@ -201,19 +202,21 @@ class ConversationItem:
         return self.part(len(self._content), "input_audio")
 
     def reconcile(self, wire: Item, *, final: bool) -> bool:
-        """Take over what the server says of the whole item; true if that changed something.
+        """Take over what the server says of the whole item; true if that changed what a program reads from it.
 
         Args:
             wire: The server's version, without audio except after a retrieval.
             final: Whether it is the last word, which replaces what the deltas gave; otherwise it only fills gaps.
         """
-        before = (self.status, self.arguments, self.output, self.text, self.transcript, len(self._content))
+        before = self._stated()
         self.wire = wire
         if not isinstance(wire, UnknownItem):
             self.type = _type_of(wire)
         status = getattr(wire, "status", None)
         if status is not None and (final or self.status in {None, "in_progress"}):
             self.status = status
+        elif final and self.status == "in_progress":
+            self.status = "completed"  # some servers leave it out
         match wire:
             case Message():
                 self.role = wire.role
@@ -232,7 +235,10 @@ class ConversationItem:
                 self.output = wire.output
             case _:
                 pass
-        return before != (self.status, self.arguments, self.output, self.text, self.transcript, len(self._content))
+        return before != self._stated()
+
+    def _stated(self) -> tuple[object, ...]:
+        return (self.status, self.name, self.arguments, self.output, self.text, self.transcript, len(self._content))
 
     def reconcile_part(self, index: int, wire: Part | ResponsePart, *, final: bool) -> None:
         """Take over what the server says of one content part."""
@@ -241,7 +247,11 @@ class ConversationItem:
             case InputText() | OutputText() | PartText():
                 if wire.text is not None and (final or not part.text):
                     part.text = wire.text
-            case InputAudio() | OutputAudio() | PartAudio():
+            case InputAudio():
+                # The transcription may have come before; the item itself is then stated without it.
+                if wire.transcript is not None and (part.transcript is None or wire.transcript):
+                    part.transcript = wire.transcript
+            case OutputAudio() | PartAudio():
                 if wire.transcript is not None and not part.truncated and (final or not part.transcript):
                     part.transcript = wire.transcript
             case InputImage():
@@ -254,6 +264,9 @@ class ConversationItem:
         audio = f", {self.audio_held_bytes} bytes of audio" if self.audio_held_bytes else ""
         return f"<ConversationItem {self.id} {self.role or self.type} {self.status or ''} {words[:60]!r}{audio}>"
 
+
+_MAX_PARTS = 1024
+"""Parts that an item may have; a server makes one or two."""
 
 _PART_TYPES: dict[type[object], str] = {
     InputText: "input_text",

@@ -3,15 +3,16 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ..audio import Encoding
 from ..wire import server_events as server
-from ..wire.items import Item
+from ..wire.items import FunctionCall, Item, McpApprovalRequest, McpCall
 from ..wire.server_events import ServerEvent
 from . import updates
 from .conversation import Conversation
 from .effects import Effects
 from .formats import Formats
 from .item import ConversationItem
-from .requests import Requests
+from .requests import Requests, Settled
 from .updates import Update
 
 
@@ -19,16 +20,15 @@ class ItemEvents:
     """Keeps the items of the conversation as the server states them, and confirms the commands about them.
 
     Attributes:
-        at_root: Items that the program wants at the front: the server says so with a null that says nothing else.
         beside: The items of each response beside the conversation that is under way, by the response's id.
     """
 
     def __init__(self, conversation: Conversation, requests: Requests, formats: Formats) -> None:
-        self.at_root: set[str] = set()
         self.beside: dict[str, list[str]] = {}
         self._conversation = conversation
         self._requests = requests
         self._formats = formats
+        self._deleted: dict[str, None] = {}
         self.receivers: dict[type[Any], Callable[[Any], Effects]] = {
             server.ConversationItemAdded: self._item_added,
             server.ConversationItemCreated: self._item_created,
@@ -44,9 +44,7 @@ class ItemEvents:
         return self._take_item(event, event.item, event.previous_item_id, done=False)
 
     def _item_created(self, event: server.ConversationItemCreated) -> Effects:
-        # One event for two: an item that is not under way is final with it.
-        done = getattr(event.item, "status", None) != "in_progress" and getattr(event.item, "role", "") != "assistant"
-        return self._take_item(event, event.item, event.previous_item_id, done=done)
+        return self._take_item(event, event.item, event.previous_item_id, done=None)
 
     def _item_done(self, event: server.ConversationItemDone) -> Effects:
         known = event.item.id is not None and self._conversation.get(event.item.id) is not None
@@ -58,37 +56,50 @@ class ItemEvents:
         wire: Item,
         previous_item_id: str | None,
         *,
-        done: bool,
+        done: bool | None,
         response_id: str | None = None,
     ) -> Effects:
+        """The server states an item; `done` tells whether it is final, None that the item itself has to tell."""
         item_id = wire.id
-        if item_id is None:
+        if item_id is None or (done and item_id in self._deleted):
             return Effects(event=event)
         publish: list[Update] = []
         item = self._conversation.get(item_id)
-        if item is None or not (item.in_conversation or isinstance(event, _OF_RESPONSE)):
-            at_root = item_id in self.at_root
-            self.at_root.discard(item_id)
+        of_response = isinstance(event, _OF_RESPONSE)
+        is_new = item is None or not (item.in_conversation or of_response)
+        # What the server makes itself is announced, by a response or by the commit of its audio.
+        may_be_ours = is_new and not of_response and not self._conversation.has_place(item_id)
+        request = self._requests.take_item(item_id, wire if may_be_ours else None)
+        if done is None:
+            # One event for two: an item that the model is not about to fill is final with it.
+            done = getattr(wire, "status", None) != "in_progress" and (request is not None or not _is_of_model(wire))
+        if item is None or is_new:
+            self._deleted.pop(item_id, None)
+            if previous_item_id is None and request is not None:
+                previous_item_id = request.previous_item_id  # some servers do not say, and `"root"` none
             item = self._conversation.add(
-                item_id, wire, self._formats.output_of(response_id), previous_item_id=previous_item_id, at_root=at_root
+                item_id, wire, self._encoding_of(wire, response_id), previous_item_id=previous_item_id
             )
             publish.append(updates.ItemAppended(item=item))
-        else:
-            if previous_item_id is not None and not done:
-                self._conversation.move(item_id, previous_item_id)
-            item.reconcile(wire, final=done)
+        elif not done:
+            self._conversation.move(item_id, previous_item_id)
+        if item.reconcile(wire, final=done) and not is_new and (item.completed or not done):
+            publish.append(updates.ItemUpdated(item=item))
         if done:
-            item.reconcile(wire, final=True)
             self.complete(item, publish)
-        settled = self._requests.confirm_item(item_id, wire, item)
-        return Effects(publish=tuple(publish), settle=() if settled is None else (settled,), event=event)
+        settle = () if request is None else (Settled(event_id=request.event_id, result=item),)
+        return Effects(publish=tuple(publish), settle=settle, event=event)
+
+    def _encoding_of(self, wire: Item, response_id: str | None) -> Encoding:
+        return self._formats.input if getattr(wire, "role", "") == "user" else self._formats.output_of(response_id)
 
     def complete_all(self, output: Iterable[Item], publish: list[Update]) -> None:
         """A response is over, and states its items for the last time."""
         for wire in output:
             item = self._conversation.get(wire.id or "")
             if item is not None:
-                item.reconcile(wire, final=True)
+                if item.reconcile(wire, final=True) and item.completed:
+                    publish.append(updates.ItemUpdated(item=item))
                 self.complete(item, publish)
 
     def end_beside(self, response_id: str) -> bool:
@@ -117,8 +128,14 @@ class ItemEvents:
         return Effects(publish=tuple(publish), settle=() if settled is None else (settled,), event=event)
 
     def _item_deleted(self, event: server.ConversationItemDeleted) -> Effects:
-        item = self._conversation.remove(event.item_id)
-        settled = self._requests.confirm("delete", item, event.item_id)
+        item_id = event.item_id
+        if not item_id:  # some servers do not say which; they delete in order
+            item_id = next((request.key or "" for request in self._requests.outstanding("delete")), "")
+        item = self._conversation.remove(item_id)
+        self._deleted[item_id] = None
+        if len(self._deleted) > _MAX_DELETED:
+            del self._deleted[next(iter(self._deleted))]
+        settled = self._requests.confirm("delete", item, item_id)
         publish = () if item is None else (updates.ItemDeleted(item=item),)
         return Effects(publish=publish, settle=() if settled is None else (settled,), event=event)
 
@@ -135,7 +152,7 @@ class ItemEvents:
 
     def _output_item_added(self, event: server.ResponseOutputItemAdded) -> Effects:
         item_id = event.item.id
-        if item_id is not None and event.response_id in self.beside:
+        if item_id is not None and event.response_id in self.beside and self._conversation.get(item_id) is None:
             self.beside[event.response_id].append(item_id)
             item = self._conversation.add_detached(item_id, event.item, self._formats.output_of(event.response_id))
             return Effects(publish=(updates.ItemAppended(item=item),), event=event)
@@ -146,3 +163,10 @@ class ItemEvents:
 
 
 _OF_RESPONSE = (server.ResponseOutputItemAdded, server.ResponseOutputItemDone)
+
+_MAX_DELETED = 256
+"""Deleted items that are remembered, so that an event that was on its way does not bring them back."""
+
+
+def _is_of_model(wire: Item) -> bool:
+    return getattr(wire, "role", "") == "assistant" or isinstance(wire, FunctionCall | McpCall | McpApprovalRequest)

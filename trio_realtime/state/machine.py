@@ -14,7 +14,6 @@ from ..audio import Encoding
 from ..errors import ConfigError, ConnectionLost, ProtocolError, RealtimeError, SessionExpired
 from ..wire import client_events as client, server_events as server
 from ..wire.client_events import ClientEvent
-from ..wire.items import Item
 from ..wire.server_events import ErrorDetails, ProtocolIssue, ServerEvent
 from ..wire.session_config import (
     AudioInputConfig,
@@ -26,7 +25,7 @@ from ..wire.session_config import (
 from . import updates
 from .configuration import merged
 from .conversation import Conversation
-from .effects import Effects
+from .effects import Effects, combined
 from .formats import Formats
 from .input_audio import InputAudio
 from .input_events import InputEvents
@@ -45,7 +44,7 @@ class Machine:
     """What one session knows.
 
     Args:
-        new_id: Gives a new id for an event that the machine sends by itself.
+        new_id: Gives a new id with a prefix, for what the machine sends by itself.
         retained_audio_bytes: How much audio the conversation may hold.
         input_audio_seconds: How much of the sent audio is kept, to cut the user's turns out of it.
         malformed_run_limit: How many malformed frames in a row end the session.
@@ -55,7 +54,7 @@ class Machine:
     def __init__(
         self,
         *,
-        new_id: Callable[[], str],
+        new_id: Callable[[str], str],
         retained_audio_bytes: int,
         input_audio_seconds: float,
         malformed_run_limit: int,
@@ -159,8 +158,8 @@ class Machine:
             case client.OutputAudioBufferClear():
                 return Effects(urgent=(event,))
 
-    def _ask(self, event: ClientEvent, kind: Any, key: str | None = None, item: Item | None = None) -> Effects:
-        self._requests.add(Request(event_id=_id_of(event), kind=kind, key=key, item=item))
+    def _ask(self, event: ClientEvent, kind: Kind, key: str | None = None) -> Effects:
+        self._requests.add(Request(event_id=_id_of(event), kind=kind, key=key))
         return Effects(send=(event,))
 
     def _create_item(self, event: client.ConversationItemCreate) -> Effects:
@@ -171,15 +170,27 @@ class Machine:
             raise ConfigError(f"there is an item with the id {item_id!r} already")
         if isinstance(event.previous_item_id, str) and event.previous_item_id != "root":
             self._check_known(event.previous_item_id)
-        if event.previous_item_id == "root":
-            self._items.at_root.add(item_id)
-        return self._ask(event, "create_item", item_id, event.item)
+        previous_item_id = event.previous_item_id if isinstance(event.previous_item_id, str) else None
+        self._requests.add(
+            Request(
+                event_id=_id_of(event),
+                kind="create_item",
+                key=item_id,
+                item=event.item,
+                previous_item_id=previous_item_id,
+            )
+        )
+        return Effects(send=(event,))
 
     def _requested_items(self) -> set[str | None]:
         return {request.key for request in self._requests.outstanding("create_item")}
 
     def _check_known(self, item_id: str) -> None:
-        if self._knows_all_items and item_id not in self.conversation and item_id not in self._requested_items():
+        if (
+            self._knows_all_items
+            and not self.conversation.has_place(item_id)
+            and item_id not in self._requested_items()
+        ):
             raise ConfigError(f"there is no item {item_id!r} in the conversation")
 
     def _check_truncation(self, event: client.ConversationItemTruncate) -> None:
@@ -233,7 +244,7 @@ class Machine:
                 interruption = self._playback.ledger.interrupt_at(item, played_samples or 0)
         elif self._playback is not None:
             interruption = self._playback.ledger.interrupt()
-        cancelled = self.responses.cancel(client.ResponseCancel(event_id=self._new_id()))
+        cancelled = self.responses.cancel(client.ResponseCancel(event_id=self._new_id("event")))
         latest = self.conversation.latest("assistant")
         interrupted = updates.Interrupted(
             item_id=interruption.item_id or (None if latest is None else latest.id), heard_ms=interruption.heard_ms
@@ -244,7 +255,7 @@ class Machine:
         """The cuts as they go out: named, so that a refusal can be told from others."""
         cuts: list[ClientEvent] = []
         for cut in interruption.cuts:
-            event = msgspec.structs.replace(cut, event_id=self._new_id())
+            event = msgspec.structs.replace(cut, event_id=self._new_id("event"))
             kind: Kind = "truncate" if isinstance(event, client.ConversationItemTruncate) else "delete"
             self._requests.add(Request(event_id=_id_of(event), kind=kind, key=event.item_id))
             cuts.append(event)
@@ -264,11 +275,20 @@ class Machine:
         if receiver is not None:
             self._malformed_run = 0
             effects = receiver(event)
+            if type(event) is server.ResponseOutputItemDone:
+                effects = combined(effects, self._output_item_done(event))
+            elif type(event) is server.InputAudioBufferSpeechStarted and self._speech_interrupts():
+                effects = combined(effects, self.responses.tools.interrupt(turn_detected=True))
             return effects if self._playback is None else self._playback.observe(event, effects)
         if isinstance(event, ProtocolIssue):
             return self._malformed(event)
         self._malformed_run = 0
         return Effects(event=event)
+
+    def _output_item_done(self, event: server.ResponseOutputItemDone) -> Effects:
+        if event.response_id is None or event.response_id in self._items.beside:
+            return Effects()
+        return self.responses.tools.item_done(event.item, event.response_id)
 
     def _malformed(self, issue: ProtocolIssue) -> Effects:
         self.malformed_frames += 1
@@ -320,6 +340,7 @@ class Machine:
             self.info = event.session
             self._formats.take_session(event.session)
             self._input.encoding = self._formats.input
+            self.responses.tools.session_tool_choice = getattr(event.session, "tool_choice", None)
             self.responses.manual_turns = self.turn_detection_type is None
             if self._playback is not None:
                 self._playback.speech_interrupts = self._speech_interrupts()
@@ -351,8 +372,6 @@ class Machine:
             self._changes.pop(request.event_id, None)
         elif request.kind == "commit":
             self._input.commit_refused()
-        elif request.kind == "create_item":
-            self._items.at_root.discard(request.key or "")
         elif request.kind == "create_response":
             effects, again = self.responses.refused(request.event_id, details.code)
             # What goes out again is settled then.

@@ -1,8 +1,9 @@
 """Which commands wait for the server's acknowledgement, and how an event is recognised as one.
 
 By the item's id; by a private pair in the metadata of a response; in errors by the `event_id` of the client event. What
-carries none of these (`session.updated`, `input_audio_buffer.cleared`, `.committed`) answers the oldest command of its
-kind: best effort, because the protocol offers no more.
+carries none of these (`session.updated`, `input_audio_buffer.cleared`, `.committed`, an error without `event_id`)
+answers the oldest command of its kind: best effort, because the protocol offers no more. A server handles events in
+order and answers each of these once, so that the oldest is the right one.
 """
 
 from typing import Any, Literal
@@ -14,16 +15,36 @@ from ..wire.items import Item, Message
 from ..wire.server_events import ErrorDetails
 
 Kind = Literal[
-    "update", "commit", "clear", "create_item", "delete", "truncate", "retrieve", "create_response", "cancel"
+    "update",
+    "commit",
+    "clear",
+    "create_item",
+    "delete",
+    "truncate",
+    "retrieve",
+    "create_response",
+    "create_beside",
+    "cancel",
 ]
 
-# A server often leaves out which event it refuses. These codes and parameters belong to one kind of command alone.
-_KIND_OF_CODE: dict[str, Kind] = {
-    "input_audio_buffer_commit_empty": "commit",
-    "response_cancel_not_active": "cancel",
-    "conversation_already_has_active_response": "create_response",
+# A server often leaves out which event it refuses. These codes and parameters tell what kind of command it was.
+_KINDS_OF_CODE: dict[str, tuple[Kind, ...]] = {
+    "input_audio_buffer_commit_empty": ("commit",),
+    "response_cancel_not_active": ("cancel",),
+    "conversation_already_has_active_response": ("create_response",),
 }
-_KIND_OF_PARAM: dict[str, Kind] = {"session": "update", "item": "create_item", "response": "create_response"}
+_KINDS_OF_PARAM: dict[str, tuple[Kind, ...]] = {
+    "session": ("update",),
+    "item": ("create_item",),
+    "previous_item_id": ("create_item",),
+    "item_id": ("delete", "truncate", "retrieve"),
+    "content_index": ("truncate",),
+    "audio_end_ms": ("truncate",),
+    "response": ("create_response", "create_beside"),
+    "response_id": ("cancel",),
+}
+# These are answered when the response begins or ends, not in order with the others.
+_OUT_OF_ORDER: tuple[Kind, ...] = ("create_response", "create_beside", "cancel")
 
 
 class Settled(Struct, frozen=True, kw_only=True):
@@ -41,12 +62,22 @@ class Settled(Struct, frozen=True, kw_only=True):
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """A command that waits: `key` is the id that its answer will name, where it will name one."""
+    """A command that waits for its answer.
+
+    Attributes:
+        event_id: Id of its client event.
+        kind: What it asks for.
+        key: The id that its answer will name, where it will name one: of an item or a response, or the token of a
+            `response.create` (None when it carries none).
+        item: The item that it creates.
+        previous_item_id: Where it wants the item.
+    """
 
     event_id: str
     kind: Kind
     key: str | None = None
     item: Item | None = None
+    previous_item_id: str | None = None
 
 
 class Requests:
@@ -62,9 +93,9 @@ class Requests:
         """A command goes out."""
         self._waiting[request.event_id] = request
 
-    def outstanding(self, kind: Kind) -> list[Request]:
-        """The commands of one kind that wait, oldest first."""
-        return [request for request in self._waiting.values() if request.kind == kind]
+    def outstanding(self, *kinds: Kind) -> list[Request]:
+        """The commands of these kinds that wait, oldest first."""
+        return [request for request in self._waiting.values() if request.kind in kinds]
 
     def confirm(self, kind: Kind, result: Any, key: str | None = None) -> Settled | None:
         """An event confirms the command of this kind with this key, or without a key the oldest of its kind."""
@@ -74,15 +105,18 @@ class Requests:
                 return Settled(event_id=request.event_id, result=result)
         return None
 
-    def confirm_item(self, item_id: str, wire: Item, result: Any) -> Settled | None:
-        """An item was added: by id, or where the server gave it another id, by its shape."""
-        settled = self.confirm("create_item", result, item_id)
-        if settled is None:
-            for request in self.outstanding("create_item"):
-                if request.item is not None and _shape(request.item) == _shape(wire):
-                    del self._waiting[request.event_id]
-                    return Settled(event_id=request.event_id, result=result)
-        return settled
+    def take_item(self, item_id: str, wire: Item | None) -> Request | None:
+        """The command that an item answers: by its id, or where the server may have given it another, by its shape.
+
+        Args:
+            item_id: The item's id.
+            wire: The item, if it may be one of the program's under another id; otherwise None.
+        """
+        candidates = self.outstanding("create_item")
+        found = [request for request in candidates if request.key == item_id]
+        if not found and wire is not None:
+            found = [request for request in candidates if request.item is not None and _same_shape(request.item, wire)]
+        return self._waiting.pop(found[0].event_id) if found else None
 
     def confirm_response(self, token: str | None, result: Any) -> tuple[Request, Settled] | None:
         """A response was created: by its private metadata, or where that is not echoed, the only one outstanding."""
@@ -104,13 +138,13 @@ class Requests:
         return request, Settled(event_id=request.event_id, error=server_error(details))
 
     def _guess(self, details: ErrorDetails) -> Request | None:
-        kind = _KIND_OF_CODE.get(details.code or "")
-        if kind is None and details.param:
-            kind = _KIND_OF_PARAM.get(details.param.split(".", maxsplit=1)[0])
-        if kind is None:
+        kinds = _KINDS_OF_CODE.get(details.code or "")
+        if kinds is None:
+            kinds = _KINDS_OF_PARAM.get((details.param or "").split(".", maxsplit=1)[0], ())
+        candidates = self.outstanding(*kinds)
+        if not candidates or (kinds[0] in _OUT_OF_ORDER and len(candidates) > 1):
             return None
-        candidates = self.outstanding(kind)
-        return candidates[0] if len(candidates) == 1 else None
+        return candidates[0]
 
 
 def server_error(details: ErrorDetails) -> ServerError:
@@ -124,7 +158,7 @@ def server_error(details: ErrorDetails) -> ServerError:
     )
 
 
-def _shape(item: Item) -> tuple[object, ...]:
-    if isinstance(item, Message):
-        return (item.role, *[type(part) for part in item.content])
-    return (type(item), getattr(item, "call_id", None))
+def _same_shape(one: Item, other: Item) -> bool:
+    if isinstance(one, Message) and isinstance(other, Message):
+        return one.role == other.role and [*map(type, one.content)] == [*map(type, other.content)]
+    return type(one) is type(other) and getattr(one, "call_id", None) == getattr(other, "call_id", None)
