@@ -167,3 +167,10 @@ async def test_every_call_is_a_checkpoint() -> None:
 def test_an_inbox_that_holds_nothing_is_refused() -> None:
     with pytest.raises(ConfigError):
         memory_transport_pair(max_messages=0)
+
+
+async def test_what_happened_first_is_how_the_connection_ended() -> None:
+    left, right = memory_transport_pair()
+    await left.aclose(4000, "enough")
+    left.drop()
+    assert await right.pump(Inbox()) == Closed(4000, "enough")
