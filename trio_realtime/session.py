@@ -118,7 +118,7 @@ async def open_session(
         )
 
     machine = Machine(
-        new_id=lambda: new_id("event"),
+        new_id=new_id,
         retained_audio_bytes=retained_audio_bytes,
         input_audio_seconds=input_audio_seconds,
         malformed_run_limit=malformed_run_limit,

@@ -7,6 +7,7 @@ from msgspec import Struct
 from ..errors import RealtimeError
 from ..wire.client_events import ClientEvent
 from .requests import Settled
+from .tool_calls import ToolCall
 from .updates import Update
 
 
@@ -16,6 +17,8 @@ class Effects(Struct, frozen=True, kw_only=True):
     Attributes:
         urgent: Events for the server that overtake what is queued: cancels, and the cuts of an interruption.
         send: Events for the server.
+        cancel: Ids of calls whose functions have to end; what they still give is ignored.
+        start: Calls of tools to run.
         publish: Updates for the subscribers.
         settle: Commands that have their answer.
         event: The server's event as subscribers may see it.
@@ -24,7 +27,29 @@ class Effects(Struct, frozen=True, kw_only=True):
 
     urgent: tuple[ClientEvent, ...] = ()
     send: tuple[ClientEvent, ...] = ()
+    cancel: tuple[str, ...] = ()
+    start: tuple[ToolCall, ...] = ()
     publish: tuple[Update, ...] = ()
     settle: tuple[Settled, ...] = ()
     event: Any = None
     failure: RealtimeError | None = None
+
+
+def combined(*effects: Effects) -> Effects:
+    """All of them as one, in order; the first event and the first failure count."""
+    some = [each for each in effects if each is not _NOTHING]
+    if len(some) <= 1:
+        return some[0] if some else _NOTHING
+    return Effects(
+        urgent=tuple([event for each in some for event in each.urgent]),
+        send=tuple([event for each in some for event in each.send]),
+        cancel=tuple([call_id for each in some for call_id in each.cancel]),
+        start=tuple([call for each in some for call in each.start]),
+        publish=tuple([update for each in some for update in each.publish]),
+        settle=tuple([settled for each in some for settled in each.settle]),
+        event=next((each.event for each in some if each.event is not None), None),
+        failure=next((each.failure for each in some if each.failure is not None), None),
+    )
+
+
+_NOTHING = Effects()

@@ -11,14 +11,15 @@ from ..wire import client_events as client, server_events as server
 from ..wire.client_events import ClientEvent
 from ..wire.responses import Response, ResponseParams, Usage
 from . import updates
-from .effects import Effects
+from .effects import Effects, combined
 from .formats import Formats
 from .input_audio import InputAudio
 from .item_events import ItemEvents
 from .output_events import OutputEvents
 from .requests import Request, Requests, Settled
 from .responses import ResponseRequest, ResponseSequencer, State
-from .turns import TurnRecord, Turns, added_usage
+from .tool_events import ToolEvents
+from .turns import Turns, added_usage, turn_done
 from .updates import Update
 
 PRIVATE_KEY = "trio_realtime"
@@ -32,6 +33,7 @@ class ResponseEvents:
 
     Attributes:
         sequencer: The state of the conversation's response.
+        tools: The calls of tools.
         manual_turns: Whether turn detection is off, so that what was appended is committed before a response.
         usage: Of the last response that stated it.
         total_usage: Of all responses.
@@ -40,7 +42,7 @@ class ResponseEvents:
     def __init__(
         self,
         *,
-        new_id: Callable[[], str],
+        new_id: Callable[[str], str],
         requests: Requests,
         items: ItemEvents,
         output: OutputEvents,
@@ -60,6 +62,8 @@ class ResponseEvents:
         self._input = input_audio
         self._conversation_id: str | None = None
         self._unwanted_beside: set[str] = set()
+        self._params: dict[str, ResponseParams] = {}
+        self.tools = ToolEvents(new_id=new_id, requests=requests, turns=self._turns, ask=self._ask_follow_up)
         self.receivers: dict[type[Any], Callable[[Any], Effects]] = {
             server.ResponseCreated: self._created,
             server.ResponseDone: self._done,
@@ -88,6 +92,8 @@ class ResponseEvents:
         metadata = params.metadata if isinstance(params.metadata, dict) else {}
         if PRIVATE_KEY in metadata:
             raise ConfigError(f"the metadata key {PRIVATE_KEY!r} is this library's own; use another")
+        if params != ResponseParams():
+            self._params[event_id] = params
         event = _with_token(event, params)
         if params.conversation == "none":
             self._turns.requested(event_id, turn_id)
@@ -116,11 +122,15 @@ class ResponseEvents:
         self._mute(due)
         return Effects(urgent=(due,))
 
+    def _ask_follow_up(self, event: client.ResponseCreate, turn_id: str | None) -> Effects:
+        return self.create(event, automatic=False, turn_id=turn_id)
+
     def forget(self, event_id: str) -> Effects:
         """Nobody waits for a request any more; if it has not gone out, it never will."""
         if not self.sequencer.forget(event_id):
             return Effects()
-        return Effects(publish=_turn_done(self._turns.dropped(event_id)))
+        self._params.pop(event_id, None)
+        return Effects(publish=turn_done(self._turns.dropped(event_id)))
 
     def stop_turn(self, turn_id: str) -> Effects:
         """Nobody wants a turn any more: what of it waits never goes out, what of it is under way is cancelled."""
@@ -129,23 +139,25 @@ class ResponseEvents:
         for request_id in self._turns.requests_of(turn_id):
             sent = self.sequencer.sent
             if sent is not None and sent.event_id == request_id:
-                self.sequencer.cancel_sent(self._new_id())
+                self.sequencer.cancel_sent(self._new_id("event"))
             elif not self.sequencer.forget(request_id):
                 self._unwanted_beside.add(request_id)
             else:
-                publish.extend(_turn_done(self._turns.dropped(request_id)))
-        for response_id in self._turns.responses_of(turn_id):
-            event = client.ResponseCancel(event_id=self._new_id(), response_id=response_id)
+                publish.extend(turn_done(self._turns.dropped(request_id)))
+        response_ids = self._turns.responses_of(turn_id)
+        abandoned = self.tools.abandon(turn_id, response_ids)
+        for response_id in response_ids:
+            event = client.ResponseCancel(event_id=self._new_id("event"), response_id=response_id)
             effects = self.cancel(event)
             urgent.extend(effects.urgent)
-        return Effects(urgent=tuple(urgent), publish=tuple(publish))
+        return combined(Effects(urgent=tuple(urgent), publish=tuple(publish)), abandoned)
 
     def _go_out(self, due: ResponseRequest | None) -> Iterable[ClientEvent]:
         if due is None:
             return
         if self.manual_turns and self._input.uncommitted_bytes:
             # What was said so far belongs to what is answered.
-            commit = client.InputAudioBufferCommit(event_id=self._new_id())
+            commit = client.InputAudioBufferCommit(event_id=self._new_id("event"))
             self._input.commit()
             self._requests.add(Request(event_id=str(commit.event_id), kind="commit"))
             yield commit
@@ -165,7 +177,9 @@ class ResponseEvents:
         send = tuple(self._go_out(self.sequencer.refused(event_id, lost_race=lost_race)))
         again = any(waiting.event_id == event_id for waiting in self.sequencer.queued)
         self._unwanted_beside.discard(event_id)
-        publish = () if again else _turn_done(self._turns.dropped(event_id))
+        if not again:
+            self._params.pop(event_id, None)
+        publish = () if again else turn_done(self._turns.dropped(event_id))
         return Effects(send=send, publish=publish), again
 
     def _created(self, event: server.ResponseCreated) -> Effects:
@@ -184,6 +198,9 @@ class ResponseEvents:
             beside = response.conversation_id is None and self._conversation_id is not None
         self._formats.take_response(response)
         turn_id = self._turns.created(response.id or "", request_id)
+        params = self._params.pop(request_id or "", None)
+        if params is not None:
+            self._params[response.id or ""] = params
         event = server.ResponseCreated(event_id=event.event_id, response=response)
         publish = (updates.ResponseStarted(response=response, turn_id=turn_id),)
         if beside:
@@ -202,7 +219,7 @@ class ResponseEvents:
             return ()
         self._unwanted_beside.discard(request_id or "")
         self._output.muted.add(response_id)
-        return (client.ResponseCancel(event_id=self._new_id(), response_id=response_id),)
+        return (client.ResponseCancel(event_id=self._new_id("event"), response_id=response_id),)
 
     def _done(self, event: server.ResponseDone) -> Effects:
         response = event.response or Response()
@@ -220,13 +237,19 @@ class ResponseEvents:
         response_id = response.id or self.sequencer.active_id or ""
         turn_id = self._turns.created(response_id, None if sent is None else sent.event_id)
         publish.append(updates.ResponseDone(response=response, turn_id=turn_id))
-        publish.extend(_turn_done(self._turns.done(response_id, response)))
         self._formats.forget_response(response_id)
         self._output.muted.discard(response_id)
+        params = self._params.pop(response_id, None)
+        followed = Effects()
         send: tuple[ClientEvent, ...] = ()
         if not self._items.end_beside(response_id):
+            # What waits goes out first: a follow-up queues behind it, or the turn after next would come first.
             send = tuple(self._go_out(self.sequencer.done(response.id)))
-        return Effects(send=send, publish=tuple(publish), settle=settle, event=event)
+            followed = self.tools.response_done(response, response_id, turn_id, params)
+        publish.extend(followed.publish)
+        publish.extend(turn_done(self._turns.done(response_id, response)))
+        rest = msgspec.structs.replace(followed, publish=())
+        return combined(Effects(send=send, publish=tuple(publish), settle=settle, event=event), rest)
 
     def _settle(self, response: Response) -> tuple[Settled, ...]:
         """The end of a response answers the cancels of it, and its request if its `created` never came."""
@@ -238,15 +261,6 @@ class ResponseEvents:
         token = (response.metadata or {}).get(PRIVATE_KEY)
         confirmed = None if token is None else self._requests.confirm_response(token, _without_token(response))
         return (*settled, *([] if confirmed is None else [confirmed[1]]))
-
-
-def _turn_done(record: TurnRecord | None) -> tuple[Update, ...]:
-    """Tell that a turn is done; a turn without any response was none."""
-    if record is None or not record.responses:
-        return ()
-    responses = tuple(record.responses)
-    usage = added_usage([response.usage for response in responses])
-    return (updates.TurnDone(turn_id=record.turn_id, responses=responses, usage=usage),)
 
 
 def _with_token(event: client.ResponseCreate, params: ResponseParams) -> client.ResponseCreate:

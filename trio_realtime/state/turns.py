@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from ..wire.responses import Response, Usage
+from .updates import TurnDone
 
 
 class TurnRecord(Struct, kw_only=True):
@@ -87,6 +88,14 @@ class Turns:
         if record.holds > 0:
             return None
         return self._open.pop(turn_id)
+
+
+def turn_done(record: TurnRecord | None) -> tuple[TurnDone, ...]:
+    """Tell that a turn is done; a turn without any response was none."""
+    if record is None or not record.responses:
+        return ()
+    usage = added_usage([response.usage for response in record.responses])
+    return (TurnDone(turn_id=record.turn_id, responses=tuple(record.responses), usage=usage),)
 
 
 def added_usage(usages: Iterable[Usage | None]) -> Usage:
