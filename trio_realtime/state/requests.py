@@ -85,6 +85,7 @@ class Requests:
 
     def __init__(self) -> None:
         self._waiting: dict[str, Request] = {}
+        self._echoes_metadata = False
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -120,10 +121,14 @@ class Requests:
 
     def confirm_response(self, token: str | None, result: Any) -> tuple[Request, Settled] | None:
         """A response was created: by its private metadata, or where that is not echoed, the only one outstanding."""
-        candidates = self.outstanding("create_response")
-        found = [request for request in candidates if token is not None and request.key == token]
-        if not found and token is None and len(candidates) == 1:
-            found = candidates
+        candidates = self.outstanding("create_response", "create_beside")
+        if token is not None:
+            self._echoes_metadata = True
+            found = [request for request in candidates if request.key == token]
+        else:
+            # Once the server is known to echo it, what comes without the token is the server's own response.
+            found = [request for request in candidates if request.key is None or not self._echoes_metadata]
+            found = found if len(found) == 1 else []
         if not found:
             return None
         del self._waiting[found[0].event_id]
