@@ -170,7 +170,6 @@ class FrameWriter:
                 return
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             # Reading goes on: the reason may lie in the socket still, and if it does not, reading fails soon.
-            self._cut = True
             words = words_of(error)
             self.error = self.error or ConnectionLost(f"the connection broke: {words}", reason=words)
             raise own_instance(self.error) from error

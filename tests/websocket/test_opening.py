@@ -64,7 +64,7 @@ async def test_a_server_that_drips_its_answer_runs_into_the_deadline() -> None:
 
 
 @pytest.mark.parametrize("then", [hold, end])
-@pytest.mark.parametrize("status", [302, 401, 403, 404, 429, 500, 503])
+@pytest.mark.parametrize("status", [302, 401, 429, 503])
 @pytest.mark.parametrize(
     ("fields", "body"),
     [

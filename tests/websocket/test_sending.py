@@ -8,12 +8,12 @@ import pytest
 import trio
 import trio.testing
 
-from trio_realtime.errors import ConnectionLost
+from trio_realtime.errors import ConnectionLost, ProtocolError
 from trio_realtime.transport import Closed
 from trio_realtime.websocket import WebSocketTransport, open_websocket
 
-from .hostile_peers import CLOSE, TEXT, Peer, close, hold, read_on, serve, upgraded
-from .pumped import open_pumped
+from .hostile_peers import CLOSE, PING, TEXT, Peer, close, frame, hold, read_on, serve, upgraded
+from .pumped import Pump, open_pumped
 
 
 async def send_for_ever(transport: WebSocketTransport, payload: bytes) -> None:
@@ -252,6 +252,44 @@ async def test_closing_lets_a_write_finish_and_turns_away_who_waits() -> None:
         await trio.testing.wait_all_tasks_blocked()
         closing.set()
     assert frames == [(TEXT, BIG), (CLOSE, b"\x03\xe8")]
+
+
+async def test_leaving_lets_the_reason_of_a_violation_out() -> None:
+    frames: list[tuple[int, bytes]] = []
+    leaving = trio.Event()
+
+    async def behave(peer: Peer) -> None:
+        await peer.send(b"\xff\xff")
+        await leaving.wait()
+        frames.extend(await peer.frames())
+
+    async with serve(upgraded(behave), receive_buffer=65536) as served, trio.open_nursery() as nursery:
+        async with open_websocket(served.url, close_timeout=5) as transport:
+            pump = Pump(transport)
+            nursery.start_soon(transport.send, BIG)
+            await trio.testing.wait_all_tasks_blocked()
+            await pump.run()
+            assert isinstance(pump.error, ProtocolError)
+            leaving.set()
+        with trio.fail_after(2):
+            await served.finished.wait()
+    assert [opcode for opcode, _ in frames] == [TEXT, CLOSE]
+    assert frames[1][1].startswith((1002).to_bytes(2, "big"))
+
+
+async def test_a_ping_before_a_close_frame_is_not_answered_after_it() -> None:
+    frames: list[tuple[int, bytes]] = []
+
+    async def behave(peer: Peer) -> None:
+        await peer.send(frame(PING) + close(1000))
+        frames.extend(await peer.frames())
+
+    async with serve(upgraded(behave)) as served, open_websocket(served.url) as transport:
+        await Pump(transport).run()
+        await transport.aclose()
+        with trio.fail_after(1):
+            await served.finished.wait()
+    assert frames == [(CLOSE, b"\x03\xe8")]
 
 
 async def test_a_write_that_closing_cuts_is_a_closed_resource() -> None:
