@@ -23,7 +23,7 @@ from trio_realtime.wire.codec import (
     encode_unknown,
     known_client_event,
 )
-from trio_realtime.wire.items import InputText, Message, UnknownItem, UnknownPart
+from trio_realtime.wire.items import InputText, ItemReference, Message, UnknownItem, UnknownPart
 from trio_realtime.wire.responses import ResponseParams
 from trio_realtime.wire.server_events import ConversationItemAdded, SessionCreated, UnknownEvent
 from trio_realtime.wire.session_config import (
@@ -83,6 +83,7 @@ WRONG: list[Any] = [
     ResponseCreate(response=ResponseParams(metadata={"a" * 65: "b"})),
     ResponseCreate(response=ResponseParams(metadata={"a": "b" * 513})),
     ResponseCreate(response=ResponseParams(metadata={str(n): "" for n in range(17)})),
+    ResponseCreate(response=ResponseParams(input=[ItemReference(id=ANY)])),
     ResponseCreate(response=ResponseParams(reasoning=Reasoning(effort=5))),  # type: ignore[arg-type]
     SessionInputAudioBufferAppend(audio=b""),  # of the other kind of connection
     SessionCreated(),

@@ -211,8 +211,10 @@ class McpApprovalResponse(ConversationObject, tag="mcp_approval_response", froze
     reason: str | None = None
 
 
-class ItemReference(ConversationObject, tag="item_reference", frozen=True, kw_only=True):
+class ItemReference(WireStruct, tag="item_reference", tag_field="type", frozen=True, kw_only=True):
     """An existing item, by id; only in the input of `response.create`."""
+
+    id: str
 
 
 class UnknownItem(ConversationObject, tag=UNKNOWN_TAG, frozen=True, kw_only=True):
