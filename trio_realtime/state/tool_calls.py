@@ -33,8 +33,6 @@ _MAX_WAITING = 1024
 """Calls that wait for the program's own output. A program that let so many pass will not answer the oldest."""
 
 CANCELLED = "the call was cancelled because the user interrupted"
-
-
 ABANDONED = "the call was cancelled because its result is no longer wanted"
 
 
@@ -100,22 +98,23 @@ class ToolEffects(Struct, frozen=True, kw_only=True):
     issue: ProtocolIssue | None = None
 
 
-class _Open(Struct):
-    """A call without its output; `policy` is the one under which it was made."""
-
-    response_id: str
-    policy: ToolPolicy
-    fingerprint: int
-
-
 class _Response(Struct):
     """What is known of a response; `followed` also when it never will be."""
 
+    id: str
     open_calls: int = 0
     wants_reply: bool = False
     done: bool = False
     followed: bool = False
     forced: bool = False
+
+
+class _Open(Struct):
+    """A call without its output; `policy` is the one under which it was made."""
+
+    response: _Response
+    policy: ToolPolicy
+    fingerprint: int
 
 
 class ToolCalls:
@@ -170,8 +169,8 @@ class ToolCalls:
             self._remember(call_id, fingerprint)
             known_names = ", ".join(sorted(self.tools)) or "none"
             output = _output(call_id, error_output(f"there is no tool named {item.name!r}; there are: {known_names}"))
-            return ToolEffects(outputs=(output,), follow_ups=self._due([response_id]))
-        self._open[call_id] = _Open(response_id=response_id, policy=policy, fingerprint=fingerprint)
+            return ToolEffects(outputs=(output,), follow_ups=_due([response]))
+        self._open[call_id] = _Open(response=response, policy=policy, fingerprint=fingerprint)
         response.open_calls += 1
         if not policy.runs:
             return ToolEffects(follow_ups=self._give_up_oldest())
@@ -197,8 +196,8 @@ class ToolCalls:
             return ToolEffects()
         response.done = True
         response.forced = forced_tool
-        response.followed = status == "cancelled" and reason == "turn_detected"
-        return ToolEffects(follow_ups=self._due([response_id]))
+        response.followed |= status == "cancelled" and reason == "turn_detected"  # or it was abandoned before
+        return ToolEffects(follow_ups=_due([response]))
 
     # --- what the session and the program say -------------------------------------------------------------------------
 
@@ -213,8 +212,8 @@ class ToolCalls:
         """
         if call_id not in self._open:
             return ToolEffects()
-        response_id = self._close(call_id, wants_reply=self._open[call_id].policy.reply)
-        return ToolEffects(outputs=(_output(call_id, output),), follow_ups=self._due([response_id]))
+        response = self._close(call_id, wants_reply=self._open[call_id].policy.reply)
+        return ToolEffects(outputs=(_output(call_id, output),), follow_ups=_due([response]))
 
     def answer(self, call_id: str, *, reply: bool = True) -> ToolEffects:
         """The program sends the output of a call itself; a function that runs for it is cancelled.
@@ -231,8 +230,8 @@ class ToolCalls:
         if call_id not in self._open:
             return ToolEffects(follow_ups=(FollowUp(response_id=None),) if reply else ())
         cancel = (call_id,) if self._open[call_id].policy.runs else ()
-        response_id = self._close(call_id, wants_reply=reply)
-        return ToolEffects(cancel=cancel, follow_ups=self._due([response_id]))
+        response = self._close(call_id, wants_reply=reply)
+        return ToolEffects(cancel=cancel, follow_ups=_due([response]))
 
     def interrupt(self, *, turn_detected: bool) -> ToolEffects:
         """The user spoke, or the program interrupted: running calls end that may be cancelled.
@@ -242,15 +241,15 @@ class ToolCalls:
         """
         cancel = tuple([call_id for call_id in self.running if self._open[call_id].policy.on_interrupt == "cancel"])
         outputs = tuple([_output(call_id, error_output(CANCELLED)) for call_id in cancel])
-        response_ids = [
+        responses = [
             self._close(call_id, wants_reply=self._open[call_id].policy.reply and not turn_detected)
             for call_id in cancel
         ]
-        return ToolEffects(cancel=cancel, outputs=outputs, follow_ups=self._due(response_ids))
+        return ToolEffects(cancel=cancel, outputs=outputs, follow_ups=_due(responses))
 
     def abandon(self, response_id: str) -> ToolEffects:
         """Nobody wants what follows from a response: its running calls end, whatever their policy; no follow-up."""
-        cancel = tuple([call_id for call_id in self.running if self._open[call_id].response_id == response_id])
+        cancel = tuple([call_id for call_id in self.running if self._open[call_id].response.id == response_id])
         outputs = tuple([_output(call_id, error_output(ABANDONED)) for call_id in cancel])
         for call_id in cancel:
             self._close(call_id, wants_reply=False)
@@ -264,32 +263,20 @@ class ToolCalls:
 
     # --- the books --------------------------------------------------------------------------------------------------
 
-    def _close(self, call_id: str, *, wants_reply: bool) -> str:
+    def _close(self, call_id: str, *, wants_reply: bool) -> _Response:
         call = self._open.pop(call_id)
         self._remember(call_id, call.fingerprint)
-        response = self._responses.get(call.response_id)
-        if response is not None:
-            response.open_calls -= 1
-            response.wants_reply |= wants_reply
-        return call.response_id
-
-    def _due(self, response_ids: Iterable[str]) -> tuple[FollowUp, ...]:
-        """The follow-ups of these responses whose time has come; each is given once."""
-        due: list[FollowUp] = []
-        for response_id in response_ids:
-            response = self._responses.get(response_id)
-            if response is None or not response.done or response.open_calls or response.followed:
-                continue
-            if response.wants_reply:
-                response.followed = True
-                due.append(FollowUp(response_id=response_id, tool_choice="auto" if response.forced else UNSET))
-        return tuple(due)
+        call.response.open_calls -= 1
+        call.response.wants_reply |= wants_reply
+        return call.response
 
     def _give_up_oldest(self) -> tuple[FollowUp, ...]:
         waiting = self.waiting
         if len(waiting) <= _MAX_WAITING:
             return ()
-        return self._due([self._close(waiting[0], wants_reply=False)])
+        response = self._close(waiting[0], wants_reply=False)
+        del self._settled[waiting[0]]  # it has no output, so the program may answer it still
+        return _due([response])
 
     def _remember(self, call_id: str, fingerprint: int) -> None:
         self._settled[call_id] = fingerprint
@@ -302,7 +289,7 @@ class ToolCalls:
             if len(self._responses) >= _MAX_RESPONSES:
                 over = (key for key, known in self._responses.items() if known.done and not known.open_calls)
                 del self._responses[next(over, next(iter(self._responses)))]
-            response = self._responses[response_id] = _Response()
+            response = self._responses[response_id] = _Response(id=response_id)
         return response
 
 
@@ -314,6 +301,16 @@ def forces_tool(tool_choice: ToolChoice | UnsetType | None) -> bool:
 def error_output(message: str) -> str:
     """The output that tells the model of an error: `{"error": message}`; what UTF-8 cannot hold becomes `?`."""
     return msgspec.json.encode({"error": message.encode(errors="replace").decode()}).decode()
+
+
+def _due(responses: Iterable[_Response]) -> tuple[FollowUp, ...]:
+    """The follow-ups of these responses whose time has come; each is given once."""
+    due: list[FollowUp] = []
+    for response in responses:
+        if response.done and response.wants_reply and not response.open_calls and not response.followed:
+            response.followed = True
+            due.append(FollowUp(response_id=response.id, tool_choice="auto" if response.forced else UNSET))
+    return tuple(due)
 
 
 def _output(call_id: str, output: str) -> FunctionCallOutput:
