@@ -175,6 +175,73 @@ class TurnDone(Struct, frozen=True, kw_only=True):
     usage: Usage
 
 
+class ToolCallStarted(Struct, frozen=True, kw_only=True):
+    """A function of the session runs for a call of the model.
+
+    Attributes:
+        call_id: Of the call.
+        name: Of the tool.
+        arguments: JSON text as the model wrote it.
+        response_id: The response that holds the call.
+    """
+
+    call_id: str
+    name: str
+    arguments: str
+    response_id: str
+
+
+class ToolProgress(Struct, frozen=True, kw_only=True):
+    """A running tool tells how far it is, with `ToolContext.progress`."""
+
+    call_id: str
+    name: str
+    value: Any
+
+
+class ToolCallFinished(Struct, frozen=True, kw_only=True):
+    """A function has ended; its output is on its way to the model.
+
+    Attributes:
+        call_id: Of the call.
+        name: Of the tool.
+        result: What the function returned, None if it failed.
+        error: Why it failed, or None. The model gets the words of it.
+        seconds: How long it took.
+    """
+
+    call_id: str
+    name: str
+    result: Any = None
+    error: BaseException | None = None
+    seconds: float
+
+
+class ToolCallCancelled(Struct, frozen=True, kw_only=True):
+    """A function was cancelled after `seconds`; the model gets a cancellation for an output."""
+
+    call_id: str
+    name: str
+    seconds: float
+
+
+class ApprovalRequested(Struct, frozen=True, kw_only=True):
+    """Somebody has to allow a call, with `session.approve(request_id, ...)`, before it is made.
+
+    Attributes:
+        request_id: What `approve` names: the call id of a tool with `approval=True`, or the id of the item in which the
+            server asks for a tool of an MCP server. Wire: `mcp_approval_request`.
+        name: Of the tool.
+        arguments: JSON text as the model wrote it.
+        server_label: The MCP server; None for a function of the session.
+    """
+
+    request_id: str
+    name: str
+    arguments: str
+    server_label: str | None = None
+
+
 class SessionUpdated(Struct, frozen=True, kw_only=True):
     """The server's view of the session changed. Wire: `session.created`, `session.updated`."""
 
@@ -228,6 +295,11 @@ Update = (
     | ResponseStarted
     | ResponseDone
     | TurnDone
+    | ToolCallStarted
+    | ToolProgress
+    | ToolCallFinished
+    | ToolCallCancelled
+    | ApprovalRequested
     | SessionUpdated
     | RateLimitsUpdated
     | ErrorReported
