@@ -1,7 +1,7 @@
 """What waits to be written: filled synchronously, emptied by the one task that writes.
 
-Everything goes out in the order in which it was put in, except that what must not wait behind audio (a cancel, a
-truncation) overtakes the audio that is queued. Audio is bounded; who appends more waits for room.
+Everything goes out in the order in which it was put in, except what is urgent (a cancel, a truncation): that overtakes
+what waits, so that it does not stand behind audio. Audio is bounded; who appends more waits for room.
 """
 
 from collections import deque
@@ -13,6 +13,9 @@ from .transport import MessageTransport
 MAX_QUEUED_AUDIO_BYTES = 2**20
 """Encoded audio that may wait; 16 seconds of PCM16 at 24,000 Hz."""
 
+BATCH_BYTES = 2**16
+"""How much is handed to the transport at once, unless one event is larger: what it has cannot be overtaken."""
+
 
 class Outbox:
     """The queue between the commands and the socket."""
@@ -23,7 +26,8 @@ class Outbox:
         self._queued_bytes = 0
         self._writer: trio.lowlevel.Task | None = None
         self._parking = trio.lowlevel.ParkingLot()
-        self._writing = False
+        self._idle = True  # nothing has been taken that is not written
+        self._abandoned = False  # by the task that writes
         self.closed = False
 
     @property
@@ -46,29 +50,40 @@ class Outbox:
 
     async def wait_empty(self) -> None:
         """Wait until everything that was put in is written, or nothing will be written any more."""
-        while (self._queued_bytes or self._writing) and not self.closed:
+        while (self._queued_bytes or not self._idle) and not self.closed and not self._abandoned:
             await self._parking.park()
 
     async def write_to(self, transport: MessageTransport) -> None:
-        """Write what is put in, until cancelled or the transport raises."""
-        while True:
-            while not self._queued_bytes:
-                self._writing = False
+        """Write what is put in, until cancelled or the transport raises; then nothing more is written."""
+        try:
+            while True:
+                while not self._queued_bytes:
+                    self._idle = True
+                    self._parking.unpark_all()
+                    self._writer = trio.lowlevel.current_task()
+                    await trio.lowlevel.wait_task_rescheduled(self._stop_waiting)
+                self._idle = False
+                batch = self._take()
                 self._parking.unpark_all()
-                self._writer = trio.lowlevel.current_task()
-                await trio.lowlevel.wait_task_rescheduled(self._stop_waiting)
-            self._writing = True
-            batch = (*self._urgent, *self._queue)
-            self._urgent.clear()
-            self._queue.clear()
-            self._queued_bytes = 0
+                await transport.send(*batch)
+        finally:
+            self._abandoned = True
             self._parking.unpark_all()
-            await transport.send(*batch)
 
     def close(self) -> None:
         """Nothing more will be written."""
         self.closed = True
         self._parking.unpark_all()
+
+    def _take(self) -> list[bytes]:
+        batch: list[bytes] = []
+        size = 0
+        while size < BATCH_BYTES and (self._urgent or self._queue):
+            payload = (self._urgent or self._queue).popleft()
+            batch.append(payload)
+            size += len(payload)
+        self._queued_bytes -= size
+        return batch
 
     def _wake_writer(self) -> None:
         if self._writer is not None:

@@ -10,7 +10,6 @@ gives the body `close_timeout` before it is cancelled. The nursery never sees th
 """
 
 import logging
-import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -31,13 +30,15 @@ from .errors import (
     SessionRefused,
     own_instance,
 )
+from .exception_groups import unwrap
+from .failure_context import add_context, raise_as_it_is
 from .outbox import Outbox
 from .state.effects import Effects
 from .state.machine import Machine
 from .state.playback import PlaybackLedger
 from .state.requests import Settled
 from .state.response_events import without_token
-from .state.updates import ErrorReported, RawEvent
+from .state.updates import ErrorReported, RawEvent, Update
 from .transport import MessageTransport, Payload
 from .wire import client_events as client, server_events as server
 from .wire.client_events import ClientEvent
@@ -173,7 +174,8 @@ class SessionScope:
     def _too_late(self) -> ConnectTimeout:
         if self._refusal is not None:
             raise _refused(self._refusal)
-        awaited = "session.updated" if self._created.is_set() else "session.created"
+        created = self._created.is_set() or not self._waits_for_created
+        awaited = "session.updated" if created else "session.created"
         return ConnectTimeout(
             f"the server accepted the connection but sent no {awaited} within {self._connect_timeout} s"
         )
@@ -189,22 +191,22 @@ class SessionScope:
                 error = None
         except BaseException as remaining:  # noqa: BLE001  it is raised below, after the session has ended
             error = remaining
-        cancelled_outside = trio.current_effective_deadline() == -math.inf
+        cancelled_outside = trio.current_effective_deadline() <= trio.current_time()
         try:
             await self._leave(politely=self.failure is None and not cancelled_outside)
-        except trio.Cancelled:
-            # The close was cancelled and is done all the same; the body's own exception is not masked by that.
+        except (trio.Cancelled, Exception):
+            # The close was cancelled, or failed, and is done all the same: the body's exception is not masked by that.
             if error is None:
                 raise
-        if error is not None:
-            if self.failure is not None and error.__context__ is None and not isinstance(error, RealtimeError):
-                error.__context__ = self.failure
-            if error is exc:
-                return False
-            raise error
-        if self.failure is not None and not cancelled_outside:
-            raise own_instance(self.failure)
-        return exc is not None
+        if error is None and cancelled_outside:
+            await trio.lowlevel.checkpoint()  # the cancellation wins, over a failure too
+        if self.failure is not None:
+            if error is None:
+                raise_as_it_is(own_instance(self.failure))
+            add_context(error, self.failure)
+        if error is not None and error is not exc:
+            raise_as_it_is(error)
+        return False
 
     async def _leave(self, *, politely: bool) -> None:
         """End everything; whatever happens, nothing of the session is left afterwards."""
@@ -215,18 +217,27 @@ class SessionScope:
                     await self.outbox.wait_empty()
                     await self._transport.aclose()
         finally:
-            if self._nursery is not None and self._nursery_manager is not None:
-                # Shielded, or a cancellation from outside would come out of the nursery in a group.
-                self._nursery.cancel_scope.cancel()
-                self._nursery.cancel_scope.shield = True
-                await self._nursery_manager.__aexit__(None, None, None)
-            self._state = "left"
-            self.outbox.close()
-            self.fanout.end(self.failure)
-            for waiter in self._waiters.values():
-                waiter.fail(trio.ClosedResourceError("the session has ended"))
-            self._transport_scope.cancel()  # the polite part is over
-            await self._stack.aclose()
+            try:
+                await self._end_tasks()
+            finally:
+                self._state = "left"
+                self.outbox.close()
+                self.fanout.end(self.failure)
+                for waiter in self._waiters.values():
+                    waiter.fail(trio.ClosedResourceError("the session has ended"))
+                self._transport_scope.cancel()  # the polite part is over
+                await self._stack.aclose()
+
+    async def _end_tasks(self) -> None:
+        if self._nursery is None or self._nursery_manager is None:
+            return
+        # Shielded, or a cancellation from outside would come out of the nursery in a group.
+        self._nursery.cancel_scope.cancel()
+        self._nursery.cancel_scope.shield = True
+        try:
+            await self._nursery_manager.__aexit__(None, None, None)
+        except BaseExceptionGroup as group:  # Ctrl-C, in one of the tasks
+            raise unwrap(group, None) from None
 
     def fail(self, error: RealtimeError) -> None:
         """The session is over; the first failure counts.
@@ -251,24 +262,30 @@ class SessionScope:
         try:
             closed = await transport.pump(self._deliver)
             self._connection_ended(closed.code, closed.reason, None)
-        except ConnectionLost as error:
-            self._connection_ended(error.code, error.reason, error)
-        except RealtimeError as error:
-            self._connection_ended(None, "", error)
-        except trio.ClosedResourceError:
-            pass
         except Exception as error:  # noqa: BLE001  a bug here must not take the body's exception with it
-            self._bug(error)
+            self._broken(error)
 
     async def _write(self, transport: MessageTransport) -> None:
         try:
             await self.outbox.write_to(transport)
-        except ConnectionLost as error:
-            self._connection_ended(error.code, error.reason, error)
-        except trio.ClosedResourceError:
-            pass
         except Exception as error:  # noqa: BLE001  as above
-            self._bug(error)
+            # What had arrived comes first, and may say why this is the end; if it does not, reading fails as well.
+            await trio.sleep(self._close_timeout)
+            self._broken(error)
+
+    def _broken(self, error: Exception) -> None:
+        """The transport raised `error`, or something here did."""
+        try:
+            if isinstance(error, ConnectionLost):
+                self._connection_ended(error.code, error.reason, error)
+            elif isinstance(error, RealtimeError):
+                self._connection_ended(None, "", error)
+            elif isinstance(error, trio.ClosedResourceError):
+                self._connection_ended(None, "", ConnectionLost("the transport was closed on this side"))
+            else:
+                self._bug(error)
+        except Exception as bug:  # noqa: BLE001  as above
+            self._bug(bug)
 
     def _connection_ended(self, code: int | None, reason: str, cause: RealtimeError | None) -> None:
         if self.failure is None and self._state not in {"leaving", "left"}:
@@ -292,7 +309,8 @@ class SessionScope:
             if logger.isEnabledFor(logging.DEBUG):
                 logger.debug("received %r", event)
             if self._state == "opening":
-                self._watch_opening(event)
+                # A malformed event that is known all the same opens the gate like any other.
+                self._watch_opening(event.event if isinstance(event, server.ProtocolIssue) else event)
             self.apply(self.machine.receive(event))
         except Exception as error:  # noqa: BLE001  as above
             self._bug(error)
@@ -318,23 +336,28 @@ class SessionScope:
 
     def apply(self, effects: Effects) -> None:
         """Do what the machine says has to happen."""
+        for update in effects.publish:
+            self._publish(update)
+        for settled in effects.settle:
+            if settled.error is not None and settled.event_id not in self._waiters:
+                self._publish(ErrorReported(error=settled.error))
+        if effects.event is not None and self.fanout.wants(RawEvent):
+            self.fanout.publish(RawEvent(time=trio.current_time(), source="server", event=effects.event))
         for event in effects.urgent:
             self._put(event, urgent=True)
         for event in effects.send:
             self._put(event)
-        for update in effects.publish:
-            self.fanout.publish(update)
-        if effects.event is not None and self.fanout.wants(RawEvent):
-            self.fanout.publish(RawEvent(time=trio.current_time(), source="server", event=effects.event))
         for settled in effects.settle:
             waiter = self._waiters.get(settled.event_id)
             if waiter is not None:
                 waiter.settle(settled)
-            elif settled.error is not None:
-                self.fanout.publish(ErrorReported(error=settled.error))
-                logger.error("the server reported an error: %s", settled.error)
         if effects.failure is not None:
             self.fail(effects.failure)
+
+    def _publish(self, update: Update) -> None:
+        if type(update) is ErrorReported:
+            logger.error("the server reported an error: %s", update.error)
+        self.fanout.publish(update)
 
     def _put(self, event: ClientEvent, *, urgent: bool = False) -> None:
         if logger.isEnabledFor(logging.DEBUG):
