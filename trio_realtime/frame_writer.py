@@ -103,7 +103,7 @@ class FrameWriter:
             await handover.done.wait()
             if handover.error is not None:
                 raise handover.error
-        else:
+        elif written == len(data):
             await trio.lowlevel.cancel_shielded_checkpoint()
         self.messages_sent += len(payloads)
 
