@@ -112,7 +112,6 @@ class AnswerReader:
 
     Attributes:
         status: 101, or the status of the rejection; 0 until it is known.
-        reason: The words beside the status.
         headers: Of a rejection; names in lower case.
         body: Of a rejection; its first 4,096 bytes.
         complete: Whether everything that matters has arrived.
@@ -120,7 +119,7 @@ class AnswerReader:
         early: What the server sent after them.
     """
 
-    __slots__ = ("_http", "_unread", "body", "complete", "early", "headers", "reason", "status", "upgrade")
+    __slots__ = ("_http", "_unread", "body", "complete", "early", "headers", "status", "upgrade")
 
     def __init__(self) -> None:
         self._http = h11.Connection(h11.CLIENT)
@@ -129,7 +128,6 @@ class AnswerReader:
         self._http.send(h11.EndOfMessage())
         self._unread = b""
         self.status = 0
-        self.reason = ""
         self.headers: dict[str, str] = {}
         self.body = b""
         self.complete = False
@@ -166,7 +164,6 @@ class AnswerReader:
 
     def _take_head(self, head: h11.Response | h11.InformationalResponse) -> None:
         self.status = head.status_code
-        self.reason = bytes(head.reason).decode("latin-1")
         self.headers = {bytes(name).decode("latin-1"): bytes(value).decode("latin-1") for name, value in head.headers}
 
     def _take_informational(self, head: h11.InformationalResponse) -> None:

@@ -39,17 +39,7 @@ from .errors import (
 )
 from .exception_groups import leaves, unwrap
 from .frame_writer import FrameWriter
-from .frames import (
-    BINARY,
-    CLOSE,
-    PING,
-    PONG,
-    TEXT,
-    FrameError,
-    FrameReader,
-    encode_close,
-    parse_close,
-)
+from .frames import BINARY, CLOSE, PING, PONG, TEXT, FrameError, FrameReader, encode_close, parse_close
 from .handshake import AnswerReader, NotAnAnswer, Target, check_headers, parse_url
 from .transport import Closed, Deliver, MessageTransport
 
@@ -296,7 +286,8 @@ class WebSocketTransport(MessageTransport):
             self._early = answer.early
             return answer.upgrade
         if answer.status:
-            words = f"the server answered the websocket upgrade with {answer.status} {answer.reason}".rstrip()
+            # Not the server's words: those for a refused key often repeat it. They are in `body`, for who wants them.
+            words = f"the server answered the websocket upgrade with status {answer.status}"
             self._refuse(HandshakeRejected(words, status=answer.status, headers=answer.headers, body=answer.body))
         else:
             words = words_of(cause) if cause is not None else ""

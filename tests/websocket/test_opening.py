@@ -79,7 +79,10 @@ async def test_a_server_that_drips_its_answer_runs_into_the_deadline() -> None:
 async def test_a_rejection_is_reported_at_once_whatever_its_body(
     then: Behaviour, status: int, fields: bytes, body: bytes
 ) -> None:
-    head = b"HTTP/1.1 %d No\r\nX-Request-Id: req_1\r\nRetry-After: 7\r\nLocation: https://elsewhere/\r\n" % status
+    head = (
+        b"HTTP/1.1 %d No sk-very-secret\r\nX-Request-Id: req_1\r\nRetry-After: 7\r\nLocation: https://elsewhere/\r\n"
+        % status
+    )
     error = await refused(answering(head + fields + b"\r\n" + body, then=then))
     assert isinstance(error, HandshakeRejected)
     assert error.status == status
