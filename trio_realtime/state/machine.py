@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from ..audio import Encoding
 from ..errors import ConfigError, ConnectionLost, ProtocolError, RealtimeError, SessionExpired
@@ -16,11 +17,11 @@ from ..wire import client_events as client, server_events as server
 from ..wire.client_events import ClientEvent
 from ..wire.server_events import ErrorDetails, ProtocolIssue, ServerEvent
 from ..wire.session_config import (
-    AudioInputConfig,
     SessionConfig,
     SessionInfo,
     TranscriptionSessionConfig,
     TranscriptionSessionInfo,
+    TurnDetection,
 )
 from . import updates
 from .configuration import merged
@@ -100,7 +101,7 @@ class Machine:
     @property
     def turn_detection_type(self) -> str | None:
         """`"server_vad"`, `"semantic_vad"`, or None for manual turns."""
-        detection = self.info.audio.input.turn_detection if _input_of(self.info) else None  # type: ignore[union-attr]
+        detection = self._turn_detection()
         return None if detection is None else str(detection.__struct_config__.tag)
 
     @property
@@ -263,9 +264,16 @@ class Machine:
 
     def _speech_interrupts(self) -> bool:
         """Whether the server lets the user's speech interrupt; a program may have chosen that it does not."""
-        heard = self.info.audio.input if self.info is not None and self.info.audio is not None else None
-        detection = None if heard is None else heard.turn_detection
+        detection = self._turn_detection()
         return detection is None or detection.interrupt_response is not False
+
+    def _turn_detection(self) -> TurnDetection | None:
+        """What the server says of it, or what it was asked for where it says nothing of its input."""
+        heard = self.info.audio.input if self.info is not None and self.info.audio is not None else None
+        if heard is not None:
+            return heard.turn_detection
+        asked = UNSET if self.config.audio is UNSET else self.config.audio.input
+        return None if asked is UNSET or asked.turn_detection is UNSET else asked.turn_detection
 
     # --- events -----------------------------------------------------------------------------------------------------
 
@@ -324,7 +332,7 @@ class Machine:
         elif isinstance(cause, ConnectionLost):
             failure = cause
         else:
-            said = f"code {code}{f', {reason}' if reason else ''}"
+            said = f"{'no code' if code is None else f'code {code}'}{f', {reason}' if reason else ''}"
             failure = ConnectionLost(f"the server closed the connection: {said}", code=code, reason=reason)
         failure.__cause__ = cause if cause is not failure else failure.__cause__
         if self._playback is not None:
@@ -341,14 +349,14 @@ class Machine:
             self._formats.take_session(event.session)
             self._input.encoding = self._formats.input
             self.responses.tools.session_tool_choice = getattr(event.session, "tool_choice", None)
-            self.responses.manual_turns = self.turn_detection_type is None
-            if self._playback is not None:
-                self._playback.speech_interrupts = self._speech_interrupts()
         if isinstance(event, server.SessionUpdated):
             settled = self._requests.confirm("update", self.info)
             if settled is not None:
                 settle = (settled,)
                 self._take_change(settled.event_id)
+        self.responses.manual_turns = self.info is not None and self.turn_detection_type is None
+        if self._playback is not None:
+            self._playback.speech_interrupts = self._speech_interrupts()
         publish = () if self.info is None else (updates.SessionUpdated(info=self.info),)
         return Effects(publish=publish, settle=settle, event=event)
 
@@ -372,10 +380,11 @@ class Machine:
             self._changes.pop(request.event_id, None)
         elif request.kind == "commit":
             self._input.commit_refused()
-        elif request.kind == "create_response":
+        elif request.kind in {"create_response", "create_beside"}:
             effects, again = self.responses.refused(request.event_id, details.code)
             # What goes out again is settled then.
-            return msgspec.structs.replace(effects, settle=() if again else (settled,), event=event)
+            answer = () if again else (settled,)
+            return msgspec.structs.replace(effects, settle=(*answer, *effects.settle), event=event)
         elif request.kind == "cancel" and details.code == "response_cancel_not_active":
             settled = Settled(event_id=request.event_id)  # it crossed `response.done` on the wire
         return Effects(settle=(settled,), event=event)
@@ -389,7 +398,3 @@ def _id_of(event: ClientEvent) -> str:
     if not isinstance(event.event_id, str):
         raise ConfigError(f"{type(event).__name__} has no event_id")
     return event.event_id
-
-
-def _input_of(info: SessionInfo | TranscriptionSessionInfo | None) -> AudioInputConfig | None:
-    return info.audio.input if info is not None and info.audio is not None else None  # type: ignore[return-value]

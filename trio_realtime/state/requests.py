@@ -8,6 +8,7 @@ order and answers each of these once, so that the oldest is the right one.
 
 from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct
 
 from ..errors import ServerError
@@ -105,6 +106,12 @@ class Requests:
                 del self._waiting[request.event_id]
                 return Settled(event_id=request.event_id, result=result)
         return None
+
+    def rename(self, kind: Kind, key: str, name: str) -> None:
+        """What commands wait for is known by another name now."""
+        for request in self.outstanding(kind):
+            if request.key == key:
+                self._waiting[request.event_id] = msgspec.structs.replace(request, key=name)
 
     def take_item(self, item_id: str, wire: Item | None) -> Request | None:
         """The command that an item answers: by its id, or where the server may have given it another, by its shape.

@@ -97,7 +97,7 @@ class ResponseEvents:
         event = _with_token(event, params)
         if params.conversation == "none":
             self._turns.requested(event_id, turn_id)
-            self._requests.add(Request(event_id=event_id, kind="create_response", key=event_id))
+            self._requests.add(Request(event_id=event_id, kind="create_beside", key=_token_of(event)))
             return Effects(send=(event,))
         if automatic and any(waiting.automatic for waiting in self.sequencer.queued):
             return Effects()  # the one that waits answers this too
@@ -110,15 +110,20 @@ class ResponseEvents:
         event_id = str(event.event_id)
         response_id = event.response_id if isinstance(event.response_id, str) else None
         if response_id is not None and response_id in self._items.beside:
+            first = all(request.key != response_id for request in self._requests.outstanding("cancel"))
             self._output.muted.add(response_id)
             self._requests.add(Request(event_id=event_id, kind="cancel", key=response_id))
-            return Effects(urgent=(event,))
-        due = self.sequencer.cancel(event_id, response_id)
-        if due is None and not self.sequencer.cancel_pending:
+            return Effects(urgent=(event,) if first else ())
+        due = None
+        stopping = None
+        if response_id in {None, self.sequencer.active_id}:
+            due = self.sequencer.cancel(event_id)
+            stopping = self.sequencer.stopping
+        if stopping is None:
             return Effects(settle=(Settled(event_id=event_id),))
-        self._requests.add(Request(event_id=event_id, kind="cancel", key=self.sequencer.active_id))
+        self._requests.add(Request(event_id=event_id, kind="cancel", key=stopping))
         if due is None:
-            return Effects()
+            return Effects()  # it has gone out before, or will when the id is known
         self._mute(due)
         return Effects(urgent=(due,))
 
@@ -139,7 +144,9 @@ class ResponseEvents:
         for request_id in self._turns.requests_of(turn_id):
             sent = self.sequencer.sent
             if sent is not None and sent.event_id == request_id:
-                self.sequencer.cancel_sent(self._new_id("event"))
+                cancel_id = self._new_id("event")
+                self.sequencer.cancel_sent(cancel_id)
+                self._requests.add(Request(event_id=cancel_id, kind="cancel", key=request_id))
             elif not self.sequencer.forget(request_id):
                 self._unwanted_beside.add(request_id)
             else:
@@ -161,7 +168,7 @@ class ResponseEvents:
             self._input.commit()
             self._requests.add(Request(event_id=str(commit.event_id), kind="commit"))
             yield commit
-        self._requests.add(Request(event_id=due.event_id, kind="create_response", key=due.event_id))
+        self._requests.add(Request(event_id=due.event_id, kind="create_response", key=_token_of(due.event)))
         yield due.event
 
     def _mute(self, cancel: client.ResponseCancel) -> None:
@@ -180,22 +187,24 @@ class ResponseEvents:
         if not again:
             self._params.pop(event_id, None)
         publish = () if again else turn_done(self._turns.dropped(event_id))
-        return Effects(send=send, publish=publish), again
+        return Effects(send=send, publish=publish, settle=self._settle_cancels({event_id}, None)), again
 
     def _created(self, event: server.ResponseCreated) -> Effects:
         response = event.response or Response()
         token = (response.metadata or {}).get(PRIVATE_KEY)
         response = _without_token(response)
+        if self.sequencer.knows(response.id):
+            return Effects(event=server.ResponseCreated(event_id=event.event_id, response=response))  # created twice
         settle: tuple[Settled, ...] = ()
         request_id = None
         confirmed = self._requests.confirm_response(token, response)
         if confirmed is not None:
             request_id = confirmed[0].event_id
             settle = (confirmed[1],)
-            sent = self.sequencer.sent
-            beside = sent is None or sent.event_id != request_id
+            beside = confirmed[0].kind == "create_beside"
         else:
-            beside = response.conversation_id is None and self._conversation_id is not None
+            known = response.id is not None and self._conversation_id is not None
+            beside = known and response.conversation_id is None
         self._formats.take_response(response)
         turn_id = self._turns.created(response.id or "", request_id)
         params = self._params.pop(request_id or "", None)
@@ -210,57 +219,69 @@ class ResponseEvents:
             cancel = self.sequencer.created(response.id, request_id)
             urgent = () if cancel is None else (cancel,)
             if cancel is not None:
+                self._requests.rename("cancel", request_id or "", response.id or "")
                 self._mute(cancel)
         return Effects(urgent=urgent, publish=publish, settle=settle, event=event)
 
     def _begin_beside(self, response_id: str, request_id: str | None) -> tuple[ClientEvent, ...]:
         self._items.beside[response_id] = []
+        self.sequencer.remember(response_id, over=False)
         if request_id not in self._unwanted_beside:
             return ()
         self._unwanted_beside.discard(request_id or "")
-        self._output.muted.add(response_id)
-        return (client.ResponseCancel(event_id=self._new_id("event"), response_id=response_id),)
+        return self.cancel(client.ResponseCancel(event_id=self._new_id("event"), response_id=response_id)).urgent
 
     def _done(self, event: server.ResponseDone) -> Effects:
         response = event.response or Response()
-        settle = self._settle(response)
+        token = (response.metadata or {}).get(PRIVATE_KEY)
         response = _without_token(response)
         event = server.ResponseDone(event_id=event.event_id, response=response)
-        if response.id is not None and self.sequencer.is_over(response.id):
-            return Effects(settle=settle, event=event)  # done twice
+        if self.sequencer.is_over(response.id):
+            return Effects(event=event)  # done twice
+        answered = None
+        known = response.id is None or self.sequencer.knows(response.id)
+        if token is not None or (not known and self.sequencer.state is State.REQUESTED):
+            answered = self._requests.confirm_response(token, response)  # its `created` never came
+        request_id = None if answered is None else answered[0].event_id
+        over = {response.id, request_id} - {None}
+        if self.sequencer.ends(response.id):
+            over.add(self.sequencer.active_id or "")
+        settle = (*(() if answered is None else answered[1:]), *self._settle_cancels(over, response))
         publish: list[Update] = []
         self._items.complete_all(response.output or (), publish)
         if response.usage is not None:
             self.usage = response.usage
             self.total_usage = added_usage((self.total_usage, response.usage))
-        sent = self.sequencer.sent if self.sequencer.state is State.REQUESTED else None
         response_id = response.id or self.sequencer.active_id or ""
-        turn_id = self._turns.created(response_id, None if sent is None else sent.event_id)
+        turn_id = self._turns.created(response_id, request_id)
         publish.append(updates.ResponseDone(response=response, turn_id=turn_id))
         self._formats.forget_response(response_id)
         self._output.muted.discard(response_id)
-        params = self._params.pop(response_id, None)
+        params = self._params.pop(response_id, None) or self._params.pop(request_id or "", None)
         followed = Effects()
         send: tuple[ClientEvent, ...] = ()
-        if not self._items.end_beside(response_id):
+        if self._items.end_beside(response_id) or (answered is not None and answered[0].kind == "create_beside"):
+            self.sequencer.remember(response.id, over=True)
+        else:
             # What waits goes out first: a follow-up queues behind it, or the turn after next would come first.
-            send = tuple(self._go_out(self.sequencer.done(response.id)))
+            send = tuple(self._go_out(self.sequencer.done(response.id, request_id)))
             followed = self.tools.response_done(response, response_id, turn_id, params)
         publish.extend(followed.publish)
         publish.extend(turn_done(self._turns.done(response_id, response)))
         rest = msgspec.structs.replace(followed, publish=())
         return combined(Effects(send=send, publish=tuple(publish), settle=settle, event=event), rest)
 
-    def _settle(self, response: Response) -> tuple[Settled, ...]:
-        """The end of a response answers the cancels of it, and its request if its `created` never came."""
-        settled: list[Settled] = []
-        for request in self._requests.outstanding("cancel"):
-            if request.key in {None, response.id}:
-                done = self._requests.confirm("cancel", _without_token(response), request.key)
-                settled.extend([] if done is None else [done])
-        token = (response.metadata or {}).get(PRIVATE_KEY)
-        confirmed = None if token is None else self._requests.confirm_response(token, _without_token(response))
-        return (*settled, *([] if confirmed is None else [confirmed[1]]))
+    def _settle_cancels(self, stopped: set[str | None], response: Response | None) -> tuple[Settled, ...]:
+        """What the cancels meant is over: a response, or a request that was never answered."""
+        over = [request for request in self._requests.outstanding("cancel") if request.key in stopped]
+        confirmed = [self._requests.confirm("cancel", response, request.key) for request in over]
+        return tuple([settled for settled in confirmed if settled is not None])
+
+
+def _token_of(event: client.ResponseCreate) -> str | None:
+    """The private pair of a request, None where the user's own pairs left no room for it."""
+    metadata = event.response.metadata if isinstance(event.response, ResponseParams) else None
+    return metadata.get(PRIVATE_KEY) if isinstance(metadata, dict) else None
 
 
 def _with_token(event: client.ResponseCreate, params: ResponseParams) -> client.ResponseCreate:

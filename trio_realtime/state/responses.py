@@ -14,6 +14,7 @@ The transitions, all of them (a pair that is not listed changes nothing):
     idle        created          active
     requested   created          active      ours, or the server's: then ours is refused and queued again
     requested   refused          idle        the next in the queue goes out
+    requested   done             idle        ours, whose `created` never came
     requested   cancel           requested   the cancel goes out when the id is known
     active      done             idle        or requested, when a request of ours is still unanswered
     active      cancel           cancelling  `response.cancel` goes out, with the id
@@ -57,6 +58,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.IDLE, Event.CREATED): State.ACTIVE,
     (State.REQUESTED, Event.CREATED): State.ACTIVE,
     (State.REQUESTED, Event.REFUSED): State.IDLE,
+    (State.REQUESTED, Event.DONE): State.IDLE,
     (State.ACTIVE, Event.CREATED): State.ACTIVE,
     (State.ACTIVE, Event.CANCEL): State.CANCELLING,
     (State.ACTIVE, Event.DONE): State.IDLE,
@@ -86,6 +88,7 @@ class ResponseSequencer:
         self.state = State.IDLE
         self.active_id: str | None = None
         self._sent: ResponseRequest | None = None
+        self._overtaken = False
         self._queue: deque[ResponseRequest] = deque()
         self._cancel_when_created: str | None = None
         self._over: dict[str, bool] = {}
@@ -109,6 +112,7 @@ class ResponseSequencer:
         if self.state is State.IDLE:
             self._step(Event.CREATE)
             self._sent = request
+            self._overtaken = False
             return request
         self._queue.append(request)
         return None
@@ -127,12 +131,13 @@ class ResponseSequencer:
         Returns:
             The cancel that was waiting for the id, if there is one.
         """
-        if response_id is not None and response_id in self._over:
+        if self.knows(response_id):
             return None  # created twice
-        self._remember(response_id, over=False)
+        self.remember(response_id, over=False)
         self._step(Event.CREATED)
         self.active_id = response_id
         if request_id is None or self._sent is None or self._sent.event_id != request_id:
+            self._overtaken = True
             return None
         self._sent = None
         if self._cancel_when_created is None:
@@ -158,10 +163,9 @@ class ResponseSequencer:
             self._queue.appendleft(self._sent)
         self._sent = None
         self._cancel_when_created = None
-        if lost_race and self.state is State.REQUESTED:
-            # The winner's `response.created` is still on its way; without it the queue would never move.
-            self.state = State.ACTIVE
-            self.active_id = None
+        if lost_race and self.state is State.REQUESTED and not self._overtaken:
+            # The winner's `created` is still on its way, or lost; its `done` ends it all the same.
+            self._step(Event.CREATED)
             return None
         self._step(Event.REFUSED)
         return self._next()
@@ -191,40 +195,57 @@ class ResponseSequencer:
         if self._sent is not None:
             self._cancel_when_created = self._cancel_when_created or event_id
 
-    def is_over(self, response_id: str) -> bool:
-        """Whether a response is known to be done."""
-        return self._over.get(response_id, False)
-
     @property
-    def cancel_pending(self) -> bool:
-        """Whether a cancel waits for the id of the response."""
-        return self._cancel_when_created is not None
+    def stopping(self) -> str | None:
+        """What is being stopped: a response by its id (`""` if it has none), or a request that is not answered."""
+        if self.state is State.CANCELLING:
+            return self.active_id or ""
+        return self._sent.event_id if self._sent is not None and self._cancel_when_created is not None else None
 
-    def done(self, response_id: str | None) -> ResponseRequest | None:
+    def remember(self, response_id: str | None, *, over: bool) -> None:
+        """A response was created, or is done; those beside the conversation are remembered with the others."""
+        if response_id is not None:
+            self._over[response_id] = over
+            if len(self._over) > _MAX_KNOWN:
+                del self._over[next(iter(self._over))]
+
+    def knows(self, response_id: str | None) -> bool:
+        """Whether a response was created or done before."""
+        return response_id in self._over
+
+    def is_over(self, response_id: str | None) -> bool:
+        """Whether a response is known to be done."""
+        return response_id is not None and self._over.get(response_id, False)
+
+    def ends(self, response_id: str | None) -> bool:
+        """Whether the `done` of this response ends the one under way; without an id on either side it does."""
+        under_way = self.state in {State.ACTIVE, State.CANCELLING}
+        return under_way and (response_id is None or self.active_id is None or response_id == self.active_id)
+
+    def done(self, response_id: str | None, request_id: str | None = None) -> ResponseRequest | None:
         """A response is over; with no id (a malformed event) it is the one under way.
+
+        Args:
+            response_id: Which response.
+            request_id: The request that it answers, if its `created` never came.
 
         Returns:
             The next request, which goes out now, if there is one.
         """
-        if self._over.get(response_id or ""):
+        if self.is_over(response_id):
             return None  # done twice
-        if self.state is State.REQUESTED and response_id is not None and response_id not in self._over:
-            # Its `created` never came.
-            self._remember(response_id, over=True)
+        ends = self.ends(response_id)
+        self.remember(response_id, over=True)
+        if request_id is not None and self._sent is not None and self._sent.event_id == request_id:
             self._sent = None
             self._cancel_when_created = None
-            self.state = State.IDLE
-            return self._next()
-        self._remember(response_id, over=True)
-        if response_id is not None and self.active_id is not None and response_id != self.active_id:
-            return None
-        if self.state not in {State.ACTIVE, State.CANCELLING}:
+            ends = ends or self.state is State.REQUESTED
+        if not ends:
             return None
         self._step(Event.DONE)
         self.active_id = None
         if self._sent is not None:
-            self.state = State.REQUESTED
-            return None
+            self._step(Event.CREATE)  # it has gone out already, and was not answered
         return self._next()
 
     def _next(self) -> ResponseRequest | None:
@@ -232,12 +253,6 @@ class ResponseSequencer:
 
     def _step(self, event: Event) -> None:
         self.state = TRANSITIONS.get((self.state, event), self.state)
-
-    def _remember(self, response_id: str | None, *, over: bool) -> None:
-        if response_id is not None:
-            self._over[response_id] = over
-            if len(self._over) > _MAX_KNOWN:
-                del self._over[next(iter(self._over))]
 
 
 def _with_id(cancel: ResponseCancel, response_id: str | None) -> ResponseCancel:
