@@ -7,61 +7,20 @@ a slow subscriber delays neither the socket nor the others.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Generic, Literal, Protocol, Self, TypeVar, cast
+from typing import Any, Generic, Protocol, Self, TypeVar, cast
 
 import msgspec
 import outcome
 import trio
 
-from .errors import SubscriberOverflow, own_instance
-from .state.updates import Delta, ItemUpdated, Lagged, RawEvent
-from .wire import client_events as client, server_events as server, translation
+from .errors import own_instance
+from .state.updates import RawEvent
+from .update_buffer import Overflow, UpdateBuffer
 
 T = TypeVar("T")
-Overflow = Literal["raise", "coalesce", "drop_oldest"]
-
-DEFAULT_BUFFER_BYTES = 64 * 2**20
-"""22 minutes of PCM16 at 24,000 Hz."""
-
-UPDATE_BYTES = 256
-"""What an update counts for beside its content: about what the objects take."""
-
-_DELTA_EVENTS = (
-    client.InputAudioBufferAppend,
-    server.ResponseOutputAudioDelta,
-    server.ResponseOutputAudioTranscriptDelta,
-    server.ResponseOutputTextDelta,
-    server.ResponseFunctionCallArgumentsDelta,
-    server.ResponseMcpCallArgumentsDelta,
-    server.ConversationItemInputAudioTranscriptionDelta,
-    translation.SessionOutputAudioDelta,
-    translation.SessionOutputTranscriptDelta,
-    translation.SessionInputTranscriptDelta,
-)
-
-
-def is_delta(update: object) -> bool:
-    """Whether an update is a piece of something that will be stated whole later."""
-    if type(update) is ItemUpdated:
-        return update.delta is not None
-    return isinstance(update.event if type(update) is RawEvent else update, _DELTA_EVENTS)
-
-
-def size_bytes(update: object) -> int:
-    """What an update counts for in a subscriber's buffer."""
-    if type(update) is ItemUpdated:
-        delta = update.delta
-        if delta is None:
-            return UPDATE_BYTES
-        content = delta.audio or delta.text or delta.transcript or delta.arguments or b""
-        return UPDATE_BYTES + len(content)
-    event: object = update.event if type(update) is RawEvent else update
-    if isinstance(event, _DELTA_EVENTS):
-        return UPDATE_BYTES + len(getattr(event, "delta", None) or getattr(event, "audio", b""))
-    return UPDATE_BYTES
 
 
 class ChannelStatistics(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,14 +64,8 @@ class _Subscription(Generic[T]):
     """What the clones of one channel share."""
 
     def __init__(self, name: str, types: tuple[type[Any], ...], max_buffer_bytes: int, overflow: Overflow) -> None:
-        self.name = name
         self.types = types
-        self.max_buffer_bytes = max_buffer_bytes
-        self.overflow: Overflow = overflow
-        self.buffer: deque[T] = deque()
-        self.held_bytes = 0
-        self.dropped = 0
-        self.overflowed: SubscriberOverflow | None = None
+        self.buffer: UpdateBuffer[T] = UpdateBuffer(name, max_buffer_bytes, overflow)
         self.waiting: OrderedDict[trio.lowlevel.Task, UpdateChannel[T]] = OrderedDict()
         self.ended = False
         self.error: BaseException | None = None
@@ -122,74 +75,8 @@ class _Subscription(Generic[T]):
         if self.waiting:
             task, _ = self.waiting.popitem(last=False)
             trio.lowlevel.reschedule(task, outcome.Value(update))
-            return
-        size = size_bytes(update)
-        if self.held_bytes + size > self.max_buffer_bytes and not self._make_room(update, size):
-            return
-        self.buffer.append(update)
-        self.held_bytes += size
-
-    def _make_room(self, update: T, size: int) -> bool:
-        """Do what the subscriber chose at its bound; false if `update` is not kept."""
-        if not is_delta(update):
-            return True  # what is not a delta is never lost
-        if self.overflow == "drop_oldest":
-            return self._drop_oldest(size)
-        if self.overflow == "coalesce" and self.overflowed is None:
-            self._coalesce()
-            # An eighth of room, or every further delta would merge everything again.
-            if self.held_bytes + size <= self.max_buffer_bytes * 7 // 8:
-                return True
-        if self.overflowed is None:
-            self.overflowed = SubscriberOverflow(
-                f"subscriber {self.name} holds {self.held_bytes} bytes of updates that it has not received, of "
-                f"{self.max_buffer_bytes} allowed; receive faster, raise max_buffer_bytes, or choose another overflow",
-                subscriber=self.name,
-                held_bytes=self.held_bytes,
-            )
-        self.dropped += 1
-        self.overflowed.dropped = self.dropped
-        return False
-
-    def _drop_oldest(self, size: int) -> bool:
-        """Drop the oldest deltas, a quarter of the bound at a time, and leave a marker where they stood."""
-        target = max(0, self.max_buffer_bytes * 3 // 4 - size)
-        kept: deque[T] = deque()
-        for update in self.buffer:
-            if self.held_bytes > target and is_delta(update):
-                self.held_bytes -= size_bytes(update)
-                self.dropped += 1
-                if not (kept and isinstance(kept[-1], Lagged)):
-                    kept.append(cast("T", Lagged(count=0)))
-                    self.held_bytes += UPDATE_BYTES
-                kept[-1] = cast("T", Lagged(count=cast("Lagged", kept[-1]).count + 1))
-            elif isinstance(update, Lagged) and kept and isinstance(kept[-1], Lagged):
-                kept[-1] = cast("T", Lagged(count=kept[-1].count + update.count))
-                self.held_bytes -= UPDATE_BYTES
-            else:
-                kept.append(update)
-        self.buffer = kept
-        return True
-
-    def _coalesce(self) -> None:
-        """Merge the deltas that stand next to each other and belong to one content part."""
-        merged: deque[T] = deque()
-        run: list[ItemUpdated] = []
-        key: object = None
-        for update in self.buffer:
-            own = _merge_key(update)
-            if run and own != key:
-                merged.append(cast("T", _merge(run)))
-                run = []
-            if own is None:
-                merged.append(update)
-            else:
-                run.append(cast("ItemUpdated", update))
-                key = own
-        if run:
-            merged.append(cast("T", _merge(run)))
-        self.buffer = merged
-        self.held_bytes = sum([size_bytes(update) for update in merged])
+        else:
+            self.buffer.put(update)
 
     def end(self, error: BaseException | None) -> None:
         """The producer is done; receivers get what is left, then `error` or the end."""
@@ -203,8 +90,8 @@ class _Subscription(Generic[T]):
 
     def last_word(self) -> BaseException:
         """What a receiver gets when nothing is left."""
-        if self.overflowed is not None:
-            return own_instance(self.overflowed)
+        if self.buffer.overflowed is not None:
+            return own_instance(self.buffer.overflowed)
         return trio.EndOfChannel() if self.error is None else own_instance(self.error)
 
 
@@ -220,12 +107,13 @@ class UpdateChannel(trio.abc.ReceiveChannel[T]):
         self._fanout = fanout
         self._subscription = subscription
         self._open = False
+        self._closed = False
         self._receiving = False
 
     def __enter__(self) -> Self:
+        if self._closed:
+            raise trio.ClosedResourceError("this channel was closed; subscribe again with another")
         if not self._open:  # a clone is open from the start
-            if self._subscription.open_channels:
-                raise trio.BusyResourceError("this channel was entered before, and a clone of it is still open")
             self._fanout.add(self._subscription)
             self._subscription.open_channels += 1
             self._open = True
@@ -252,13 +140,11 @@ class UpdateChannel(trio.abc.ReceiveChannel[T]):
         """
         self._check_open()
         subscription = self._subscription
-        if not subscription.buffer:
-            if subscription.ended or subscription.overflowed is not None:
-                raise subscription.last_word()
-            raise trio.WouldBlock
-        update = subscription.buffer.popleft()
-        subscription.held_bytes -= size_bytes(update)
-        return update
+        if subscription.buffer:
+            return subscription.buffer.take()
+        if subscription.ended or subscription.buffer.overflowed is not None:
+            raise subscription.last_word()
+        raise trio.WouldBlock
 
     async def receive(self) -> T:
         """Take the next update.
@@ -317,16 +203,16 @@ class UpdateChannel(trio.abc.ReceiveChannel[T]):
         if not self._open:
             return
         self._open = False
+        self._closed = True
         subscription = self._subscription
         for task, channel in list(subscription.waiting.items()):
             if channel is self:
                 del subscription.waiting[task]
                 trio.lowlevel.reschedule(task, outcome.Error(trio.ClosedResourceError("this channel was closed")))
         subscription.open_channels -= 1
-        if subscription.open_channels <= 0:
+        if not subscription.open_channels:
             self._fanout.remove(subscription)
             subscription.buffer.clear()
-            subscription.held_bytes = 0
 
     async def aclose(self) -> None:
         """`close`, and a checkpoint."""
@@ -342,12 +228,13 @@ class UpdateChannel(trio.abc.ReceiveChannel[T]):
     def statistics(self) -> ChannelStatistics:
         """How the subscription stands now."""
         subscription = self._subscription
+        buffer = subscription.buffer
         return ChannelStatistics(
-            name=subscription.name,
-            buffered_updates=len(subscription.buffer),
-            buffered_bytes=subscription.held_bytes,
-            max_buffer_bytes=subscription.max_buffer_bytes,
-            dropped_deltas=subscription.dropped,
+            name=buffer.name,
+            buffered_updates=len(buffer),
+            buffered_bytes=buffer.held_bytes,
+            max_buffer_bytes=buffer.max_bytes,
+            dropped_deltas=buffer.dropped,
             tasks_waiting_receive=len(subscription.waiting),
             open_channels=subscription.open_channels,
         )
@@ -360,6 +247,7 @@ class Fanout:
         self._subscribers: list[Subscriber] = []
         self._by_type: dict[type[object], tuple[Subscriber, ...]] = {}
         self._count = 0
+        self._error: BaseException | None = None
         self.ended = False
 
     def subscribe(
@@ -375,7 +263,10 @@ class Fanout:
 
         Raises:
             trio.ClosedResourceError: Nothing more will be published.
+            RealtimeError: The same, because the session failed with this.
         """
+        if self._error is not None:
+            raise own_instance(self._error)
         if self.ended:
             raise trio.ClosedResourceError("the session has ended; nothing more will be published")
         self._subscribers.append(subscriber)
@@ -398,14 +289,21 @@ class Fanout:
 
     def end(self, error: BaseException | None) -> None:
         """Nothing more will be published: receivers get what is left, then an instance of `error` or the end."""
+        if self.ended:
+            return
         self.ended = True
+        self._error = error
         for subscriber in self._subscribers:
             subscriber.end(error)
 
     def statistics(self) -> tuple[ChannelStatistics, ...]:
         """How each channel stands."""
         return tuple(
-            [UpdateChannel(self, each).statistics() for each in self._subscribers if isinstance(each, _Subscription)]
+            [
+                UpdateChannel(self, cast("_Subscription[Any]", each)).statistics()
+                for each in self._subscribers
+                if isinstance(each, _Subscription)
+            ]
         )
 
     def _for(self, kind: type[object]) -> tuple[Subscriber, ...]:
@@ -421,24 +319,3 @@ class Fanout:
             )
             self._by_type[kind] = found
         return found
-
-
-def _merge_key(update: object) -> object:
-    if type(update) is not ItemUpdated or update.delta is None:
-        return None
-    delta = update.delta
-    which = next(name for name in ("audio", "text", "transcript", "arguments") if getattr(delta, name) is not None)
-    return (id(update.item), which, delta.content_index)
-
-
-def _merge(run: list[ItemUpdated]) -> ItemUpdated:
-    if len(run) == 1:
-        return run[0]
-    deltas = [cast("Delta", update.delta) for update in run]
-    first = deltas[0]
-    if first.audio is not None:
-        delta = msgspec.structs.replace(first, audio=b"".join([cast("bytes", each.audio) for each in deltas]))
-    else:
-        name = next(name for name in ("text", "transcript", "arguments") if getattr(first, name) is not None)
-        delta = msgspec.structs.replace(first, **{name: "".join([getattr(each, name) for each in deltas])})
-    return msgspec.structs.replace(run[0], delta=delta)

@@ -7,10 +7,11 @@ from typing import Any, cast
 
 import trio
 
-from .channels import DEFAULT_BUFFER_BYTES, Fanout, UpdateChannel
+from .channels import Fanout, UpdateChannel
 from .endpoint import Endpoint, OpenAI
 from .errors import ConnectionLost, ConnectTimeout, InternalError, RealtimeError
 from .transport import MessageTransport, Payload
+from .update_buffer import DEFAULT_BUFFER_BYTES
 from .websocket import open_websocket
 from .wire.client_events import ClientEvent
 from .wire.codec import Codec, Kind, encode_unknown, known_client_event

@@ -8,7 +8,7 @@ import trio
 from msgspec import UNSET, Struct
 
 from .arguments import message_parts, new_id, requested_configuration, response_create
-from .channels import DEFAULT_BUFFER_BYTES, ChannelStatistics, Overflow, UpdateChannel
+from .channels import ChannelStatistics, UpdateChannel
 from .errors import ConfigError, RealtimeError
 from .playback import Playback
 from .session_scope import SessionScope
@@ -20,6 +20,7 @@ from .state.conversation import Conversation
 from .state.item import ConversationItem
 from .state.updates import ItemAppended, ItemCompleted, RawEvent, TurnDone, Update
 from .turn import RespondScope
+from .update_buffer import DEFAULT_BUFFER_BYTES, Overflow
 from .wire import client_events as client, server_events as server
 from .wire.client_events import ClientEvent
 from .wire.codec import known_client_event
@@ -163,6 +164,7 @@ class RealtimeSession:
         Raises:
             ConfigError: An argument is not valid.
             trio.ClosedResourceError: On entering, when the session has ended.
+            RealtimeError: On entering, when the session has failed with this.
         """
         if overflow not in {"raise", "coalesce", "drop_oldest"}:
             raise ConfigError(f"overflow must be 'raise', 'coalesce' or 'drop_oldest', not {overflow!r}")
