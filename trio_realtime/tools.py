@@ -8,7 +8,7 @@ import inspect
 import logging
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, cas
 import msgspec
 import trio
 
-from .errors import ConfigError
+from .errors import ConfigError, ToolError
 from .state.tool_calls import OnInterrupt, ToolPolicy, error_output
-from .tool_arguments import ToolArguments
+from .tool_arguments import ArgumentsError, ToolArguments
 from .wire.session_config import FunctionTool
 
 if TYPE_CHECKING:
@@ -172,30 +172,42 @@ class Tool(Generic[_P, _R]):
         return self._arguments.parse(arguments)
 
     async def run(
-        self, values: Mapping[str, Any], context: ToolContext, *, limiter: trio.CapacityLimiter | None = None
+        self, arguments: str, context: ToolContext, *, limiter: trio.CapacityLimiter | None = None
     ) -> ToolOutcome:
         """Run the function for one call: an async one here, a sync one in a thread.
 
         Whatever the function does becomes an outcome: an exception, taking longer than `timeout`, and a result that
-        cannot be encoded are errors, whatever `on_error` makes of them.
+        cannot be encoded.
 
         Args:
-            values: As `parse` gives them.
+            arguments: As the model wrote them. What is wrong with them is reported to the model, whatever `on_error`.
             context: For the function, if it takes one; its `progress` ends with the call.
             limiter: Where the call waits until it may run, one for all calls of this tool in a session (`limiter()`);
                 `timeout` counts from then on. A thread that was abandoned counts until it ends.
 
+        Raises:
+            ToolError: The function failed, under `on_error="raise"`.
+
         Cancellation:
             Cancels the function; a thread is abandoned, and what it does after that is lost.
         """
-        arguments = dict(values)
-        if self._arguments.injected is not None:
-            arguments[self._arguments.injected] = context
         try:
-            result = await self._call(arguments, self.limiter() if limiter is None else limiter)
+            values = self.parse(arguments)
+        except ArgumentsError as error:
+            await trio.lowlevel.checkpoint()
+            return ToolOutcome(output=error_output(str(error)), error=error)
+        if self._arguments.injected is not None:
+            values[self._arguments.injected] = context
+        try:
+            result = await self._call(values, self.limiter() if limiter is None else limiter)
             return ToolOutcome(output=encoded_output(result), result=result)
-        except Exception as error:  # noqa: BLE001  the model is told, whatever it is
-            return ToolOutcome(output=error_output(_words(error)), error=error)
+        except Exception as error:
+            words = _words(error)
+            if self.on_error == "raise":
+                raise ToolError(
+                    f"tool {self.name!r} failed: {words}", name=self.name, call_id=context.call_id
+                ) from error
+            return ToolOutcome(output=error_output(words), error=error)
         except BaseExceptionGroup as group:
             cancelled, others = group.split(trio.Cancelled)
             if cancelled is None or (others is not None and not isinstance(others, ExceptionGroup)):
@@ -206,8 +218,8 @@ class Tool(Generic[_P, _R]):
         finally:
             context._ended = True  # pyright: ignore[reportPrivateUsage]  the two are one
 
-    async def _call(self, arguments: dict[str, Any], limiter: trio.CapacityLimiter) -> Any:
-        function = partial(cast("Callable[..., Any]", self.function), **arguments)
+    async def _call(self, values: dict[str, Any], limiter: trio.CapacityLimiter) -> Any:
+        function = partial(cast("Callable[..., Any]", self.function), **values)
         with trio.CancelScope() as scope:
             place = _Place(limiter, scope, self.timeout)
             if not _is_async(self.function):
