@@ -22,6 +22,7 @@ from .errors import (
     SessionExpired as SessionExpired,
     SessionRefused as SessionRefused,
     SubscriberOverflow as SubscriberOverflow,
+    ToolError as ToolError,
 )
 from .playback import Playback as Playback
 from .realtime_session import (
@@ -33,6 +34,7 @@ from .state.conversation import Conversation as Conversation
 from .state.item import ConversationItem as ConversationItem, ItemPart as ItemPart
 from .state.playback import PlaybackChunk as PlaybackChunk, PlaybackStatistics as PlaybackStatistics
 from .state.updates import (
+    ApprovalRequested as ApprovalRequested,
     Delta as Delta,
     ErrorReported as ErrorReported,
     Interrupted as Interrupted,
@@ -50,14 +52,21 @@ from .state.updates import (
     SessionUpdated as SessionUpdated,
     SpeechStarted as SpeechStarted,
     SpeechStopped as SpeechStopped,
+    ToolCallCancelled as ToolCallCancelled,
+    ToolCallFinished as ToolCallFinished,
+    ToolCallStarted as ToolCallStarted,
+    ToolProgress as ToolProgress,
     TranscriptionCompleted as TranscriptionCompleted,
     TranscriptionFailed as TranscriptionFailed,
     TurnDone as TurnDone,
     Update as Update,
 )
+from .tools import Tool as Tool, ToolContext as ToolContext, tool as tool
 from .turn import Turn as Turn, TurnStream as TurnStream
 from .wire.server_events import ProtocolIssue as ProtocolIssue
 from .wire.session_config import (
+    FunctionTool as FunctionTool,
+    McpTool as McpTool,
     SemanticVad as SemanticVad,
     ServerVad as ServerVad,
     SessionConfig as SessionConfig,

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from msgspec import UNSET
 
@@ -17,10 +17,11 @@ from .state.configuration import (
     session_config,
 )
 from .state.response_events import PRIVATE_KEY
+from .tools import Tool
 from .wire import client_events as client
 from .wire.items import InputText, OutputText, Part
 from .wire.responses import ResponseParams
-from .wire.session_config import SessionConfig, TranscriptionSessionConfig
+from .wire.session_config import FunctionTool, McpTool, SessionConfig, TranscriptionSessionConfig
 
 
 def new_id(prefix: str) -> str:
@@ -34,6 +35,23 @@ def response_create(params: ResponseParams | None, keywords: ResponseKeywords) -
     if isinstance(both.metadata, dict) and PRIVATE_KEY in both.metadata:
         raise ConfigError(f"the metadata key {PRIVATE_KEY!r} is this library's own; use another")
     return client.ResponseCreate(event_id=new_id("event"), response=UNSET if both == ResponseParams() else both)
+
+
+def split_tools(tools: Sequence[object]) -> tuple[tuple[Tool[..., Any], ...], tuple[FunctionTool | McpTool, ...]]:
+    """The functions and the plain definitions in a list of tools.
+
+    Raises:
+        ConfigError: One of them is neither, or two have one name.
+    """
+    functions = tuple([each for each in tools if isinstance(each, Tool)])
+    plain = [each for each in tools if not isinstance(each, Tool)]
+    config = session_config({"tools": cast("Any", plain)})
+    definitions = () if config.tools is UNSET else tuple(config.tools)
+    names = [each.name for each in (*functions, *definitions) if not isinstance(each, McpTool)]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"there are two tools named {name!r}; give one of them another name")
+    return functions, definitions
 
 
 def requested_configuration(

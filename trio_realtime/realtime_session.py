@@ -7,7 +7,7 @@ import msgspec
 import trio
 from msgspec import UNSET, Struct
 
-from .arguments import message_parts, new_id, requested_configuration, response_create
+from .arguments import message_parts, new_id, requested_configuration, response_create, split_tools
 from .channels import ChannelStatistics, UpdateChannel
 from .errors import ConfigError, RealtimeError
 from .playback import Playback
@@ -19,14 +19,23 @@ from .state.configuration import (
 from .state.conversation import Conversation
 from .state.item import ConversationItem
 from .state.updates import ItemAppended, ItemCompleted, RawEvent, TurnDone, Update
+from .tool_runner import AnyTool, ToolRunner
+from .tools import encoded_output
 from .turn import RespondScope
 from .update_buffer import DEFAULT_BUFFER_BYTES, Overflow
 from .wire import client_events as client, server_events as server
 from .wire.client_events import ClientEvent
 from .wire.codec import known_client_event
-from .wire.items import FunctionCallOutput, Item, Message, Part
+from .wire.items import FunctionCallOutput, Item, McpApprovalResponse, Message, Part
 from .wire.responses import Response, ResponseParams, Usage
-from .wire.session_config import SessionConfig, SessionInfo, TranscriptionSessionConfig, TranscriptionSessionInfo
+from .wire.session_config import (
+    FunctionTool,
+    McpTool,
+    SessionConfig,
+    SessionInfo,
+    TranscriptionSessionConfig,
+    TranscriptionSessionInfo,
+)
 
 MAX_APPEND_BYTES = 15 * 2**20
 """Audio that one append may carry (limit of the protocol); more is split."""
@@ -71,8 +80,9 @@ class RealtimeSession:
         conversation: The items, live; readable after the scope.
     """
 
-    def __init__(self, scope: SessionScope) -> None:
+    def __init__(self, scope: SessionScope, functions: ToolRunner) -> None:
         self._scope = scope
+        self._functions = functions
         self._machine = scope.machine
         self.conversation: Conversation = scope.machine.conversation
 
@@ -254,6 +264,106 @@ class RealtimeSession:
             raise ConfigError("the model of an open session cannot be changed; open another session")
         if all(getattr(change, name) is UNSET for name in change.__struct_fields__):
             raise ConfigError("update was given nothing to change")
+        if isinstance(change, SessionConfig) and change.tools is not UNSET:
+            return await self._update_tools(change, keywords.get("tools", change.tools))
+        return await self._update(change)
+
+    async def add_tool(self, tool: AnyTool | FunctionTool | McpTool) -> None:
+        """Give the model one more tool.
+
+        Args:
+            tool: A function under `@tool`, or a definition that the program answers itself.
+
+        Raises:
+            ConfigError: There is a tool of that name already. Nothing was sent.
+            ServerError: The server refused it; the tools are what they were.
+
+        Wire: `session.update` with all the tools.
+        """
+        await self._replace_tools((*self._functions.tools, *self._definitions(), tool))
+
+    async def remove_tool(self, name: str) -> None:
+        """Take a tool away from the model; calls of it that are open are not touched.
+
+        Args:
+            name: Of the tool, or the label of an MCP server.
+
+        Raises:
+            ConfigError: There is no such tool. Nothing was sent.
+            ServerError: The server refused it; the tools are what they were.
+
+        Wire: `session.update` with the tools that are left.
+        """
+        tools = (*self._functions.tools, *self._definitions())
+        left = [each for each in tools if _name_of(each) != name]
+        if len(left) == len(tools):
+            names = ", ".join([repr(_name_of(each)) for each in tools]) or "none"
+            raise ConfigError(f"there is no tool named {name!r}; there are: {names}")
+        await self._replace_tools(left)
+
+    async def approve(self, request_id: str, *, approve: bool = True, reason: str | None = None) -> None:
+        """Allow or forbid a call for which `ApprovalRequested` asked.
+
+        Args:
+            request_id: Of the request.
+            approve: Whether the call may be made.
+            reason: Why not, for the model.
+
+        Raises:
+            ConfigError: Nothing waits under this id. Nothing was sent.
+            ServerError: The server refused the answer to a request of an MCP server.
+
+        Wire: `conversation.item.create` of a `mcp_approval_response`, for MCP servers.
+        """
+        self._scope.check_open()
+        if self._functions.settle_approval(request_id, granted=approve, reason=reason):
+            await trio.lowlevel.checkpoint()
+            return
+        item = self.conversation.get(request_id)
+        if item is None or item.type != "mcp_approval_request":
+            raise ConfigError(f"no approval waits under the id {request_id!r}")
+        await self.create_item(McpApprovalResponse(approval_request_id=request_id, approve=approve, reason=reason))
+
+    def _definitions(self) -> tuple[FunctionTool | McpTool, ...]:
+        """The tools that the program answers itself, or the server."""
+        config = self._machine.config
+        tools = config.tools if isinstance(config, SessionConfig) and config.tools is not UNSET else []
+        functions = {function.name for function in self._functions.tools}
+        return tuple([each for each in tools if isinstance(each, McpTool) or each.name not in functions])
+
+    async def _update_tools(
+        self, change: SessionConfig, given: Sequence[object]
+    ) -> SessionInfo | TranscriptionSessionInfo:
+        """Replace the functions, or the plain definitions, or both: what of it is given; an empty list clears both."""
+        functions, definitions = split_tools(given)
+        if functions or definitions:
+            functions = functions or self._functions.tools
+            definitions = definitions or self._definitions()
+        return await self._replace_tools((*functions, *definitions), change)
+
+    async def _replace_tools(
+        self, tools: Sequence[object], change: SessionConfig | None = None
+    ) -> SessionInfo | TranscriptionSessionInfo:
+        functions, definitions = split_tools(tools)
+        before = self._functions.tools, self._definitions()
+        config = msgspec.structs.replace(
+            change or SessionConfig(), tools=[*[function.definition for function in functions], *definitions]
+        )
+        # Both until the server has confirmed: a call of either may already be on its way.
+        names = {_name_of(each) for each in (*functions, *definitions)}
+        stay = [tuple([each for each in kept if _name_of(each) not in names]) for kept in before]
+        self._functions.hold((*stay[0], *functions), (*stay[1], *definitions))
+        try:
+            info = await self._update(config)
+        except BaseException:
+            self._functions.hold(*before)
+            raise
+        self._functions.hold(functions, definitions)
+        return info
+
+    async def _update(
+        self, change: SessionConfig | TranscriptionSessionConfig
+    ) -> SessionInfo | TranscriptionSessionInfo:
         return cast(
             "SessionInfo | TranscriptionSessionInfo",
             await self._scope.command(client.SessionUpdate(event_id=new_id("event"), session=change)),
@@ -323,7 +433,8 @@ class RealtimeSession:
         Args:
             call_id: Id of the call, `item.call_id`.
             output: Text as it is; anything else as JSON, None as `null`.
-            respond: Whether to ask for a response, when none is under way.
+            respond: Whether the model is asked to go on, when all calls of that response are answered and none is under
+                way.
 
         Raises:
             ConfigError: There is no such call, or the output cannot be encoded; nothing was sent.
@@ -335,11 +446,12 @@ class RealtimeSession:
         if not calls:
             raise ConfigError(f"there is no function call with the id {call_id!r} in the conversation")
         try:
-            words = output if isinstance(output, str) else msgspec.json.encode(output).decode()
-        except (msgspec.MsgspecError, TypeError, ValueError, RecursionError, OverflowError) as error:
-            raise ConfigError(f"the output of call {call_id!r} cannot be encoded as JSON: {error}") from error
+            words = encoded_output(output)
+        except ValueError as error:
+            raise ConfigError(f"the output of call {call_id!r} cannot be sent: {error}") from error
         item = FunctionCallOutput(id=new_id("item"), call_id=call_id, output=words)
-        return await self._create_item(item, None, respond=respond)
+        event = client.ConversationItemCreate(event_id=new_id("event"), item=item)
+        return cast("ConversationItem", await self._scope.answer_call(event, call_id, reply=respond))
 
     async def _create_item(self, item: Item, previous_item_id: str | None, *, respond: bool) -> ConversationItem:
         event = client.ConversationItemCreate(
@@ -622,3 +734,7 @@ class RealtimeSession:
             self._scope.check(typed)
             self._scope.post(typed)
         await trio.lowlevel.checkpoint()
+
+
+def _name_of(tool: object) -> str:
+    return str(getattr(tool, "server_label", None) or getattr(tool, "name", None))

@@ -4,7 +4,9 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Unpack, cast
 
-from .arguments import new_id, requested_configuration
+from msgspec import UNSET
+
+from .arguments import new_id, requested_configuration, split_tools
 from .connection import DEFAULT_MODEL, closing_transport, open_endpoint
 from .endpoint import Endpoint, OpenAI
 from .errors import ConfigError
@@ -12,6 +14,7 @@ from .realtime_session import RealtimeSession
 from .session_scope import SessionScope
 from .state.configuration import SessionKeywords
 from .state.machine import Machine
+from .tool_runner import ToolRunner
 from .transport import MessageTransport
 from .wire import client_events as client
 from .wire.session_config import SessionConfig, TranscriptionSessionConfig
@@ -94,6 +97,7 @@ async def open_session(
     if retained_audio_bytes < 0:
         raise ConfigError(f"retained_audio_bytes must not be negative, not {retained_audio_bytes!r}")
     first = requested_configuration(config, keywords)
+    configured_tools = first.tools if isinstance(first, SessionConfig) and first.tools is not UNSET else []
     if call_id is not None:
         query = {"call_id": call_id}
     elif isinstance(first, TranscriptionSessionConfig):
@@ -133,5 +137,9 @@ async def open_session(
         close_timeout=close_timeout,
     )
     scope.check(scope.first_update)
+    runner = ToolRunner(scope)
+    runner.hold(*split_tools(keywords.get("tools", configured_tools)))
+    scope.calls = runner
+    session = runner.session = RealtimeSession(scope, runner)
     async with scope:
-        yield RealtimeSession(scope)
+        yield session

@@ -38,6 +38,7 @@ from .state.machine import Machine
 from .state.playback import PlaybackLedger
 from .state.requests import Settled
 from .state.response_events import without_token
+from .state.tool_calls import ToolCall
 from .state.updates import ErrorReported, RawEvent, Update
 from .transport import MessageTransport, Payload
 from .wire import client_events as client, server_events as server
@@ -45,6 +46,19 @@ from .wire.client_events import ClientEvent
 from .wire.codec import Codec, encode_unknown
 
 logger = logging.getLogger("trio_realtime")
+
+
+class CallRunner(Protocol):
+    """What runs the functions that the model calls."""
+
+    def start(self, call: ToolCall, nursery: trio.Nursery) -> None:
+        """Run a function, as a task of the nursery."""
+
+    def cancel(self, call_id: str) -> None:
+        """End a function whose outcome is not wanted any more."""
+
+    def cancel_all(self) -> None:
+        """End all of them: the session ends."""
 
 
 class Waiter(Protocol):
@@ -112,6 +126,7 @@ class SessionScope:
         self.received_bytes = 0
         self.sent_events = 0
         self.playback: Subscriber | None = None
+        self.calls: CallRunner | None = None
         self._dial = dial
         self.first_update = first_update
         self._waits_for_created = waits_for_created
@@ -211,6 +226,8 @@ class SessionScope:
     async def _leave(self, *, politely: bool) -> None:
         """End everything; whatever happens, nothing of the session is left afterwards."""
         self._state = "leaving"
+        if self.calls is not None:
+            self.calls.cancel_all()
         try:
             if politely and self._transport is not None:
                 with trio.move_on_after(self._close_timeout):
@@ -338,6 +355,11 @@ class SessionScope:
         """Do what the machine says has to happen."""
         for update in effects.publish:
             self._publish(update)
+        if self.calls is not None and self._nursery is not None:
+            for call_id in effects.cancel:
+                self.calls.cancel(call_id)
+            for call in effects.start:
+                self.calls.start(call, self._nursery)
         for settled in effects.settle:
             if settled.error is not None and settled.event_id not in self._waiters:
                 self._publish(ErrorReported(error=settled.error))
@@ -472,14 +494,30 @@ class SessionScope:
             RealtimeError: The session failed meanwhile.
             trio.ClosedResourceError: The session is not open.
         """
+        return await self._answer_to(event, lambda: self._post_and(event, then))
+
+    async def answer_call(self, event: client.ConversationItemCreate, call_id: str, *, reply: bool) -> Any:
+        """Send the output of a call that the program answers itself; raises as `command`."""
+
+        def post() -> None:
+            effects = self.machine.responses.tools.answer(call_id, reply=reply)
+            self.post(event)
+            self.apply(effects)
+
+        return await self._answer_to(event, post)
+
+    def _post_and(self, event: ClientEvent, then: Callable[[], None] | None) -> None:
+        self.post(event)
+        if then is not None:
+            then()
+
+    async def _answer_to(self, event: ClientEvent, post: Callable[[], None]) -> Any:
         self.check_open()
         self.check(event)
         event_id = str(event.event_id)
         waiter = self._waiters[event_id] = _Command()
         try:
-            self.post(event)
-            if then is not None:
-                then()
+            post()
             return await waiter.wait()
         finally:
             del self._waiters[event_id]

@@ -1,7 +1,7 @@
 """The configuration that the program asks for: keywords to the wire's shape, and changes key by key."""
 
-from collections.abc import Mapping
-from typing import Any, TypedDict, TypeVar, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypedDict, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET
@@ -11,6 +11,7 @@ from ..wire.items import Item
 from ..wire.responses import ResponseParams
 from ..wire.session_config import (
     AudioFormat,
+    FunctionTool,
     NoiseReduction,
     Prompt,
     Reasoning,
@@ -28,6 +29,15 @@ from ..wire.struct import RequestStruct
 _S = TypeVar("_S", bound=RequestStruct)
 
 
+class HasDefinition(Protocol):
+    """Something that stands for a tool and defines it, such as a function under `@tool`."""
+
+    @property
+    def definition(self) -> FunctionTool:
+        """What the model is told of it."""
+        ...
+
+
 class SessionKeywords(TypedDict, total=False):
     """The configuration of a session as keywords; one that is left out keeps its value.
 
@@ -38,7 +48,7 @@ class SessionKeywords(TypedDict, total=False):
     instructions: str
     output_modalities: list[str]
     max_output_tokens: int | str
-    tools: list[Tool | dict[str, Any]]
+    tools: Sequence[Tool | HasDefinition | dict[str, Any]]
     tool_choice: ToolChoice | dict[str, Any]
     parallel_tool_calls: bool
     reasoning: Reasoning | dict[str, Any]
@@ -101,6 +111,12 @@ def session_config(keywords: SessionKeywords) -> SessionConfig:
     Raises:
         ConfigError: A keyword is unknown, or its value has a type or range that the protocol does not allow.
     """
+    if "tools" in keywords:
+        given: Any = keywords["tools"]
+        if isinstance(given, str) or not isinstance(given, Sequence):
+            raise ConfigError(f"tools must be a list, not {type(given).__name__}")
+        defined = [getattr(each, "definition", each) for each in cast("Sequence[Any]", given)]
+        keywords = {**keywords, "tools": defined}
     return checked_config({"type": "realtime", **_in_wire_shape(keywords, SessionKeywords, "session")})
 
 

@@ -116,6 +116,15 @@ class ItemEvents:
         item.completed = True
         publish.append(updates.ItemUpdated(item=item))
         publish.append(updates.ItemCompleted(item=item))
+        if isinstance(item.wire, McpApprovalRequest):
+            publish.append(
+                updates.ApprovalRequested(
+                    request_id=item.id,
+                    name=item.wire.name,
+                    arguments=item.wire.arguments,
+                    server_label=item.wire.server_label,
+                )
+            )
 
     def _item_retrieved(self, event: server.ConversationItemRetrieved) -> Effects:
         item = self._conversation.get(event.item.id or "")

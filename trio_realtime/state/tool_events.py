@@ -86,19 +86,9 @@ class ToolEvents:
         """A call that was started has ended, and this is its output."""
         return self._carry_out(self.calls.settle(call_id, output))
 
-    def answer(self, event: client.ConversationItemCreate, call_id: str, *, reply: bool) -> Effects:
-        """The program sends the output of a call itself.
-
-        Args:
-            event: With the output, and its `event_id`; it waits for its acknowledgement already.
-            call_id: Of the call.
-            reply: Whether the model is asked to go on.
-
-        Raises:
-            ConfigError: The call has its output already. Nothing has changed.
-        """
-        effects = self._carry_out(self.calls.answer(call_id, reply=reply))
-        return combined(Effects(send=(event,)), effects)
+    def answer(self, call_id: str, *, reply: bool) -> Effects:
+        """The program has sent the output of a call itself; `reply` asks the model to go on."""
+        return self._carry_out(self.calls.answer(call_id, reply=reply))
 
     def interrupt(self, *, turn_detected: bool) -> Effects:
         """The user spoke, or the program interrupted: running calls end that may be cancelled."""
