@@ -236,7 +236,7 @@ class Conversation:
         return ended
 
     def _input_part(self, item: ConversationItem, content_index: int | None) -> ItemPart:
-        if content_index is not None and content_index < len(item.content):
+        if content_index is not None and 0 <= content_index < len(item.content):
             part = item.content[content_index]
             if part.type == "input_audio":
                 return part
