@@ -7,6 +7,7 @@ from typing import Any, cast
 from msgspec import UNSET
 
 from . import content as content_parts
+from .audio import Encoding
 from .errors import ConfigError
 from .state.configuration import (
     ResponseKeywords,
@@ -19,14 +20,14 @@ from .state.configuration import (
 from .state.response_events import PRIVATE_KEY
 from .tools import Tool
 from .wire import client_events as client
-from .wire.items import InputText, OutputText, Part
+from .wire.items import InputAudio, InputText, OutputText, Part
 from .wire.responses import ResponseParams
 from .wire.session_config import FunctionTool, McpTool, SessionConfig, TranscriptionSessionConfig
 
 
 def new_id(prefix: str) -> str:
     """A new random id, such as `item_9f2c...`; at most 32 characters, as the protocol wants ids of calls."""
-    return f"{prefix}_{secrets.token_hex(12)}"[:32]
+    return f"{prefix[:11]}_{secrets.token_hex(10)}"
 
 
 def response_create(params: ResponseParams | None, keywords: ResponseKeywords) -> client.ResponseCreate:
@@ -70,8 +71,14 @@ def requested_configuration(
     return merged(below, session_config(keywords))
 
 
-def message_parts(content: str | Sequence[Part | str], role: str) -> list[Part]:
-    """The content of a message, as parts that fit its role; raises `ConfigError` for what is neither text nor part."""
+def message_parts(content: str | Sequence[Part | str], role: str, encoding: Encoding) -> list[Part]:
+    """The content of a message, as parts that fit its role; raises `ConfigError` for what is neither text nor part.
+
+    Args:
+        content: Text, or a list of parts.
+        role: Whose message it is.
+        encoding: Of the session's input, which audio in it must have.
+    """
     listed: Sequence[Any] = [content] if isinstance(content, str) else content
     if not isinstance(listed, Sequence) or isinstance(listed, bytes | bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigError(f"content must be text or a list of parts, not {type(content).__name__}")
@@ -82,5 +89,7 @@ def message_parts(content: str | Sequence[Part | str], role: str) -> list[Part]:
             raise ConfigError(f"content has a {type(given).__name__}; expected text or a part, such as image(...)")
         if role == "assistant" and isinstance(part, InputText):
             part = OutputText(text=part.text)
+        if isinstance(part, InputAudio) and part.audio is not None:
+            encoding.audio_bytes(part.audio)  # refuses what is no whole number of samples
         parts.append(part)
     return parts

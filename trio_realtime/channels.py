@@ -299,11 +299,7 @@ class Fanout:
     def statistics(self) -> tuple[ChannelStatistics, ...]:
         """How each channel stands."""
         return tuple(
-            [
-                UpdateChannel(self, cast("_Subscription[Any]", each)).statistics()
-                for each in self._subscribers
-                if isinstance(each, _Subscription)
-            ]
+            [UpdateChannel(self, each).statistics() for each in self._subscribers if isinstance(each, _Subscription)]  # pyright: ignore[reportUnknownArgumentType]  of any type
         )
 
     def _for(self, kind: type[object]) -> tuple[Subscriber, ...]:

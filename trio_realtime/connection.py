@@ -3,13 +3,15 @@
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import trio
 
 from .channels import Fanout, UpdateChannel
 from .endpoint import Endpoint, OpenAI
-from .errors import ConnectionLost, ConnectTimeout, InternalError, RealtimeError
+from .errors import ConfigError, ConnectionLost, ConnectTimeout, InternalError, RealtimeError
+from .exception_groups import unwrap
+from .limits import check_counts, check_seconds
 from .transport import MessageTransport, Payload
 from .update_buffer import DEFAULT_BUFFER_BYTES
 from .websocket import open_websocket
@@ -55,12 +57,29 @@ async def open_endpoint(
 
 
 @asynccontextmanager
-async def closing_transport(transport: MessageTransport) -> AsyncGenerator[MessageTransport]:
-    """Close a transport that was given, as if it had been opened here."""
+async def closing_transport(transport: MessageTransport, close_timeout: float) -> AsyncGenerator[MessageTransport]:
+    """Close a transport that was given, as if it had been opened here; the body's exception leaves as itself."""
+    if not isinstance(transport, MessageTransport):  # pyright: ignore[reportUnnecessaryIsInstance]  callers without a type checker
+        raise ConfigError(f"transport must be a MessageTransport, not {type(transport).__name__}")
+    error: BaseException | None = None
     try:
         yield transport
+    except BaseException as raised:
+        error = raised
+        raise
     finally:
-        await transport.aclose()
+        try:
+            with trio.move_on_after(close_timeout):
+                await transport.aclose()
+        except trio.Cancelled:
+            if error is None:
+                raise
+
+
+def check_endpoint(endpoint: Endpoint) -> None:
+    """Refuse what is no endpoint."""
+    if not isinstance(endpoint, Endpoint):  # pyright: ignore[reportUnnecessaryIsInstance]  callers without a type checker
+        raise ConfigError(f"endpoint must be OpenAI(), Azure(), Relay() or Endpoint(), not {type(endpoint).__name__}")
 
 
 class RealtimeConnection(trio.abc.Channel[Any]):
@@ -118,7 +137,7 @@ class RealtimeConnection(trio.abc.Channel[Any]):
 
     async def aclose(self) -> None:
         """Close the connection, politely unless cancelled; leaving `open_connection` does it too."""
-        self._fanout.end(None)
+        self.end()
         await self._transport.aclose()
 
     # --- for `open_connection` -------------------------------------------------------------------------------------
@@ -126,6 +145,10 @@ class RealtimeConnection(trio.abc.Channel[Any]):
     def enter(self) -> None:
         """Begin to buffer what is received."""
         self._received.__enter__()
+
+    def end(self) -> None:
+        """Nothing more will be received."""
+        self._fanout.end(None)
 
     async def pump(self) -> None:
         """Read until the connection ends; never raises what can be expected."""
@@ -189,13 +212,25 @@ async def open_connection(
 
     The body's own exception leaves as itself; a lost connection shows in `receive` and `send`.
     """
+    if kind not in get_args(Kind):
+        raise ConfigError(f"kind must be 'realtime' or 'translation', not {kind!r}")
+    check_seconds(
+        connect_timeout=connect_timeout,
+        close_timeout=close_timeout,
+        heartbeat_interval=heartbeat_interval,
+        heartbeat_timeout=heartbeat_timeout,
+        write_timeout=write_timeout,
+    )
+    check_counts(1, max_message_bytes=max_message_bytes)
     path = "realtime/translations" if kind == "translation" else "realtime"
     opened: AbstractAsyncContextManager[MessageTransport]
     if transport is not None:
-        opened = closing_transport(transport)
+        opened = closing_transport(transport, close_timeout)
     else:
+        endpoint = OpenAI() if endpoint is None else endpoint
+        check_endpoint(endpoint)
         opened = open_endpoint(
-            endpoint or OpenAI(),
+            endpoint,
             path=path,
             query=query or {"model": model},
             connect_timeout=connect_timeout,
@@ -231,7 +266,11 @@ class _pumping:  # noqa: N801  a context manager, used like a function
             if exc is None:
                 await self._connection.aclose()
         finally:
+            self._connection.end()
             # Shielded, or a cancellation from outside would come out of the nursery in a group.
             self._nursery.cancel_scope.cancel()
             self._nursery.cancel_scope.shield = True
-            await self._manager.__aexit__(None, None, None)
+            try:
+                await self._manager.__aexit__(None, None, None)
+            except BaseExceptionGroup as group:  # Ctrl-C, in the pump
+                raise unwrap(group, None) from None

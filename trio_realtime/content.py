@@ -44,6 +44,8 @@ def image(picture: bytes | str, *, detail: str | None = None) -> InputImage:
         if not picture.startswith("data:image/"):
             raise ConfigError("an image is given as the bytes of a PNG or JPEG file, or as a data:image/... URI")
         return InputImage(image_url=picture, detail=detail)
+    if not isinstance(picture, bytes):  # pyright: ignore[reportUnnecessaryIsInstance]  callers without a type checker
+        raise ConfigError(f"an image is given as bytes or as a data:image/... URI, not {type(picture).__name__}")
     for magic, kind in _IMAGE_TYPES.items():
         if picture.startswith(magic):
             return InputImage(image_url=f"data:{kind};base64,{base64.b64encode(picture).decode()}", detail=detail)

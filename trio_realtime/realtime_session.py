@@ -1,7 +1,7 @@
 """What the body of a session talks to."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeVar, Unpack, cast, overload
+from typing import Any, Literal, TypeVar, Unpack, cast, get_args, overload
 
 import msgspec
 import trio
@@ -10,6 +10,7 @@ from msgspec import UNSET, Struct
 from .arguments import message_parts, new_id, requested_configuration, response_create, split_tools
 from .channels import ChannelStatistics, UpdateChannel
 from .errors import ConfigError, RealtimeError
+from .limits import check_counts
 from .playback import Playback
 from .session_scope import SessionScope
 from .state.configuration import (
@@ -176,13 +177,15 @@ class RealtimeSession:
             trio.ClosedResourceError: On entering, when the session has ended.
             RealtimeError: On entering, when the session has failed with this.
         """
-        if overflow not in {"raise", "coalesce", "drop_oldest"}:
+        if overflow not in get_args(Overflow):
             raise ConfigError(f"overflow must be 'raise', 'coalesce' or 'drop_oldest', not {overflow!r}")
-        if not isinstance(max_buffer_bytes, int) or max_buffer_bytes <= 0:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigError(f"max_buffer_bytes must be a positive number of bytes, not {max_buffer_bytes!r}")
+        check_counts(1, max_buffer_bytes=max_buffer_bytes)
         for kind in types:
-            if not isinstance(kind, type):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise ConfigError(f"updates takes classes of updates, such as ItemUpdated, not {kind!r}")
+            if kind not in get_args(Update):
+                raise ConfigError(
+                    f"updates takes classes of updates, such as ItemUpdated, not {kind!r}; "
+                    "events of the server come from events() and wait_for()"
+                )
         return self._scope.fanout.subscribe(types, name=name, max_buffer_bytes=max_buffer_bytes, overflow=overflow)
 
     def events(
@@ -215,6 +218,7 @@ class RealtimeSession:
             kind: A class of updates, or of `trio_realtime.wire.server_events`.
 
         Raises:
+            ConfigError: It is neither.
             trio.ClosedResourceError: The session ended first.
             RealtimeError: It failed first.
 
@@ -222,18 +226,17 @@ class RealtimeSession:
             Loses nothing; what came meanwhile is in the conversation and in other channels.
         """
         self._scope.check_open()
-        is_event = issubclass(kind, server.ServerEventStruct | server.UnknownEvent)
+        is_event = isinstance(kind, type) and issubclass(kind, server.ServerEventStruct | server.UnknownEvent)  # pyright: ignore[reportUnnecessaryIsInstance]  callers without a type checker
+        if not is_event and kind not in get_args(Update):
+            raise ConfigError(f"wait_for takes a class of updates or of events of the server, not {kind!r}")
         with self.updates(
             cast("type[Any]", RawEvent if is_event else kind), name=f"wait_for {kind.__name__}"
         ) as updates:
-            try:
-                async for update in updates:
-                    if not is_event:
-                        return cast("_T", update)
-                    if isinstance(update.event, kind):
-                        return update.event
-            except trio.EndOfChannel:
-                pass
+            async for update in updates:
+                if not is_event:
+                    return cast("_T", update)
+                if isinstance(update.event, kind):
+                    return update.event
             raise trio.ClosedResourceError(f"the session ended before there was a {kind.__name__}")
 
     # --- the session ------------------------------------------------------------------------------------------------
@@ -399,7 +402,7 @@ class RealtimeSession:
         """
         if role not in {"user", "system", "assistant"}:
             raise ConfigError(f"role must be 'user', 'system' or 'assistant', not {role!r}")
-        parts = message_parts(content, role)
+        parts = message_parts(content, role, self._machine.input_encoding)
         respond = role == "user" if respond is None else respond
         if not parts:
             self._scope.check_open()
@@ -423,6 +426,8 @@ class RealtimeSession:
 
         Wire: `conversation.item.create`, answered by `conversation.item.added`.
         """
+        if not isinstance(item, Item):  # pyright: ignore[reportUnnecessaryIsInstance]  callers without a type checker
+            raise ConfigError(f"an item is a struct of trio_realtime.wire.items, not {type(item).__name__}")
         if item.id is None:
             item = msgspec.structs.replace(item, id=new_id("item"))
         return await self._create_item(item, previous_item_id, respond=False)
@@ -531,18 +536,18 @@ class RealtimeSession:
             ConfigError: It is none of these, or an odd number of bytes of PCM16; nothing was sent.
 
         Cancellation:
-            While waiting for room nothing of it is sent; each frame is sent whole or not at all.
+            While waiting for room nothing of it is sent, except pieces of 15 MiB that had room before.
 
         Wire: `input_audio_buffer.append`.
         """
         self._scope.check_open()
         data = self._machine.input_encoding.audio_bytes(audio)
-        await trio.lowlevel.checkpoint()
         for start in range(0, len(data), MAX_APPEND_BYTES):
             await self._scope.outbox.wait_room()
             self._scope.check_open()
             piece = data if len(data) <= MAX_APPEND_BYTES else data[start : start + MAX_APPEND_BYTES]
             self._scope.post(client.InputAudioBufferAppend(audio=piece))
+        await trio.lowlevel.checkpoint()
 
     async def commit_audio(self) -> str | None:
         """Make the audio that was appended a user item; only for manual turns, turn detection commits by itself.
@@ -624,7 +629,7 @@ class RealtimeSession:
         Wire: `conversation.item.create`, `response.create`, and all that answers them.
         """
         request = response_create(params, keywords)
-        parts = [] if message is None else message_parts(message, "user")
+        parts = [] if message is None else message_parts(message, "user", self._machine.input_encoding)
         item = None
         if parts:
             item = client.ConversationItemCreate(
@@ -718,7 +723,7 @@ class RealtimeSession:
 
         Args:
             event: A struct of `trio_realtime.wire.client_events`, or a mapping in the wire's own shape, also of a type
-                that this library does not know.
+                that this library does not know. An event without an id, or an item without one, gets one.
 
         Raises:
             ConfigError: It is not valid; nothing was sent.
@@ -726,11 +731,15 @@ class RealtimeSession:
         self._scope.check_open()
         typed: ClientEvent | None
         typed = cast("ClientEvent | None", known_client_event(event)) if isinstance(event, Mapping) else event
+        if not isinstance(typed, ClientEvent | None):  # pyright: ignore[reportUnnecessaryIsInstance]  as above
+            raise ConfigError(f"an event is a struct of trio_realtime.wire or a mapping, not {type(typed).__name__}")
         if typed is None:
             self._scope.put_unknown(dict(cast("Mapping[str, Any]", event)))
         else:
             if typed.event_id is UNSET and not isinstance(typed, client.InputAudioBufferAppend):
                 typed = msgspec.structs.replace(typed, event_id=new_id("event"))
+            if isinstance(typed, client.ConversationItemCreate) and typed.item.id is None:
+                typed = msgspec.structs.replace(typed, item=msgspec.structs.replace(typed.item, id=new_id("item")))
             self._scope.check(typed)
             self._scope.post(typed)
         await trio.lowlevel.checkpoint()

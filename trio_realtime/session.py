@@ -7,9 +7,10 @@ from typing import Unpack, cast
 from msgspec import UNSET
 
 from .arguments import new_id, requested_configuration, split_tools
-from .connection import DEFAULT_MODEL, closing_transport, open_endpoint
+from .connection import DEFAULT_MODEL, check_endpoint, closing_transport, open_endpoint
 from .endpoint import Endpoint, OpenAI
 from .errors import ConfigError
+from .limits import check_counts, check_finite_seconds, check_seconds
 from .realtime_session import RealtimeSession
 from .session_scope import SessionScope
 from .state.configuration import SessionKeywords
@@ -82,21 +83,22 @@ async def open_session(
 
     Wire: `session.created`, `session.update`, `session.updated`.
     """
-    for name, seconds in (
-        ("connect_timeout", connect_timeout),
-        ("close_timeout", close_timeout),
-        ("heartbeat_interval", heartbeat_interval),
-        ("heartbeat_timeout", heartbeat_timeout),
-        ("write_timeout", write_timeout),
-        ("max_message_bytes", max_message_bytes),
-        ("input_audio_seconds", input_audio_seconds),
-        ("malformed_run_limit", malformed_run_limit),
-    ):
-        if not seconds > 0:
-            raise ConfigError(f"{name} must be greater than 0, not {seconds!r}")
-    if retained_audio_bytes < 0:
-        raise ConfigError(f"retained_audio_bytes must not be negative, not {retained_audio_bytes!r}")
+    check_seconds(
+        connect_timeout=connect_timeout,
+        close_timeout=close_timeout,
+        heartbeat_interval=heartbeat_interval,
+        heartbeat_timeout=heartbeat_timeout,
+        write_timeout=write_timeout,
+    )
+    check_finite_seconds(input_audio_seconds=input_audio_seconds)
+    check_counts(1, max_message_bytes=max_message_bytes, malformed_run_limit=malformed_run_limit)
+    check_counts(0, retained_audio_bytes=retained_audio_bytes)
+    for name, value in (("model", model), ("call_id", call_id)):
+        if not (isinstance(value, str) and value) and not (name == "call_id" and value is None):
+            raise ConfigError(f"{name} must be a string that is not empty, not {value!r}")
     first = requested_configuration(config, keywords)
+    if isinstance(first, SessionConfig) and first.model not in {UNSET, model}:
+        raise ConfigError("the model is an argument of open_session: model=..., not part of the configuration")
     configured_tools = first.tools if isinstance(first, SessionConfig) and first.tools is not UNSET else []
     if call_id is not None:
         query = {"call_id": call_id}
@@ -105,11 +107,12 @@ async def open_session(
     else:
         query = {"model": model}
     if transport is None:
-        endpoint = endpoint or OpenAI()
+        endpoint = OpenAI() if endpoint is None else endpoint
+        check_endpoint(endpoint)
 
     def dial(seconds: float) -> AbstractAsyncContextManager[MessageTransport]:
         if transport is not None:
-            return closing_transport(transport)
+            return closing_transport(transport, close_timeout)
         return open_endpoint(
             cast("Endpoint", endpoint),
             query=query,

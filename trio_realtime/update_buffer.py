@@ -49,7 +49,8 @@ def delta_bytes(update: object) -> int:
         return UPDATE_BYTES + len(delta.audio or delta.text or delta.transcript or delta.arguments or b"")
     event: object = update.event if type(update) is RawEvent else update
     if isinstance(event, _DELTA_EVENTS):
-        return UPDATE_BYTES + len(getattr(event, "delta", None) or getattr(event, "audio", b""))
+        content: str | bytes = getattr(event, "delta", None) or getattr(event, "audio", b"")
+        return UPDATE_BYTES + len(content)
     return 0
 
 
