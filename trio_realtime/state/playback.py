@@ -1,41 +1,24 @@
 """What was received, handed out and heard of the assistant's audio, and so what an interruption cuts.
 
 Theory of operation. Audio waits in a queue of items, each with its parts; a part's audio is played in order, an item
-before the next. Three counts of bytes grow with each part: `heard <= handed_out <= received`. What is handed out lies
-on one line across all items, and an acknowledgement is a position on that line: all before it was heard. Positions are
-cumulative, so that one that is lost, repeated or late does no harm. An interruption empties the queue and starts a new
-generation with a new line; an acknowledgement of an earlier one changes nothing.
-
-Where an item is cut:
-
-* It was heard in full, and no more comes: not at all.
-* Less than a millisecond of it was heard: it is deleted. Truncated at 0 ms it would stay as an empty turn, where the
-  server takes that at all.
-* Otherwise each part is truncated where it was heard, to the millisecond below. So is a part that was heard as far as
-  it was received but is still being generated: the server is ahead of what it has sent, and what it sends from now on
-  is not played, so without the cut it would keep what nobody heard. What was received is its beginning in any case.
-* A part of which nothing was heard, in an item of which another part was, is truncated at 0 ms: deleting the item would
-  take the other part with it.
+before the next. What is handed out lies on one line across all items, and an acknowledgement is a position on that
+line: all before it was heard. Positions are cumulative, so that one that is lost, repeated or late does no harm. An
+interruption empties the queue, cuts each item in it where it stood (`PlaybackItem.stop`) and starts a new generation
+with a new line; an acknowledgement of an earlier one changes nothing.
 """
 
 import math
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 from msgspec import Struct
 
-from ..audio import PCM16, PCMA, PCMU, Encoding
+from ..audio import Encoding
 from ..errors import ConfigError
-from ..wire.client_events import ConversationItemDelete, ConversationItemTruncate
 from .item import ConversationItem
-
-Cut = ConversationItemTruncate | ConversationItemDelete
-
-_TICKS_PER_SECOND = math.lcm(*[each.bytes_per_second for each in (PCM16, PCMU, PCMA)])
-"""Every byte of every encoding lasts a whole number of ticks, and so does a millisecond: times add up without drift."""
-_TICKS_PER_MS = _TICKS_PER_SECOND // 1000
+from .playback_item import TICKS_PER_MS, Cut, PlaybackItem, PlaybackPart, stated_item
 
 _MAX_KNOWN = 256
 """Items and responses that are over and still remembered, to recognise what comes late of them."""
@@ -117,64 +100,11 @@ class PlaybackStatistics(Struct, frozen=True, kw_only=True):
 
 
 @dataclass(slots=True, eq=False)
-class _Part:
-    """One content part; `kept` is how much of what was received the server still has."""
-
-    encoding: Encoding
-    pending: deque[bytes] = field(default_factory=deque[bytes])
-    split_sample: bytes = b""
-    kept: int = 0
-    handed_out: int = 0
-    heard: int = 0
-    done: bool = False
-
-    @property
-    def finished(self) -> bool:
-        return self.done and not self.pending and self.heard == self.handed_out
-
-    @property
-    def heard_ms(self) -> int:
-        return self.encoding.bytes_to_ms(self.heard)
-
-
-@dataclass(slots=True, eq=False)
-class _Item:
-    """One item; `closed` when no more audio of it is taken."""
-
-    id: str
-    response_id: str | None
-    parts: dict[int, _Part] = field(default_factory=dict[int, _Part])
-    closed: bool = False
-
-    @property
-    def finished(self) -> bool:
-        return all(part.finished for part in self.parts.values())
-
-    @property
-    def heard_ms(self) -> int:
-        return sum([part.heard * _ticks_per_byte(part.encoding) for part in self.parts.values()]) // _TICKS_PER_MS
-
-    def done(self) -> None:
-        for part in self.parts.values():
-            part.done = True
-
-    def cuts(self) -> list[Cut]:
-        """What the server has to forget of it, when no more of it is heard."""
-        too_long = [(index, part) for index, part in self.parts.items() if part.heard < part.kept or not part.done]
-        if too_long and not any(part.heard_ms for part in self.parts.values()):
-            return [ConversationItemDelete(item_id=self.id)]
-        return [
-            ConversationItemTruncate(item_id=self.id, content_index=index, audio_end_ms=part.heard_ms)
-            for index, part in too_long
-        ]
-
-
-@dataclass(slots=True, eq=False)
 class _Unheard:
     """Audio of one part that was handed out and is not acknowledged."""
 
-    item: _Item
-    part: _Part
+    item: PlaybackItem
+    part: PlaybackPart
     length: int
 
 
@@ -189,8 +119,8 @@ class PlaybackLedger:
     def __init__(self) -> None:
         self.generation = 0
         self.automatic = True
-        self._queue: dict[str, _Item] = {}
-        self._past: dict[str, _Item] = {}
+        self._queue: dict[str, PlaybackItem] = {}
+        self._past: dict[str, PlaybackItem] = {}
         self._cut_responses: dict[str, None] = {}
         self._unheard: deque[_Unheard] = deque()
         self._unheard_bytes = 0
@@ -213,6 +143,10 @@ class PlaybackLedger:
         """
         return bool(self._queue)
 
+    def plays(self, response_id: str) -> bool:
+        """Whether audio of a response is not over for the ear."""
+        return any(item.response_id == response_id for item in self._queue.values())
+
     def heard_ms(self, item_id: str) -> int | None:
         """How much of an item was heard, in whole milliseconds; None for one that had no audio or is long forgotten."""
         item = self._queue.get(item_id) or self._past.get(item_id)
@@ -233,12 +167,28 @@ class PlaybackLedger:
     # --- audio comes ----------------------------------------------------------------------------------------------
 
     def received(
-        self, item_id: str, content_index: int, response_id: str | None, encoding: Encoding, audio: bytes
+        self,
+        item_id: str,
+        content_index: int,
+        response_id: str | None,
+        encoding: Encoding,
+        audio: bytes,
+        *,
+        position_bytes: int = 0,
     ) -> bool:
         """Queue audio, without a copy; true if there is more to play than before.
 
         What comes late of an item or a response that was cut is not taken. Half a sample at the end waits for the other
         half; one that never gets it is not played.
+
+        Args:
+            item_id: The item that it belongs to.
+            content_index: The content part.
+            response_id: The response, None where the server does not say it.
+            encoding: How it is encoded.
+            audio: The audio.
+            position_bytes: How much audio of the part came before. It matters for a part of which the ledger knows
+                nothing, because it began before the ledger did: that much of it counts as heard.
 
         Wire: `response.output_audio.delta`.
         """
@@ -246,27 +196,21 @@ class PlaybackLedger:
         if not audio or response_id in self._cut_responses or (item is not None and item.closed):
             return False
         if item is None:
-            item = _Item(item_id, response_id)
+            item = PlaybackItem(item_id, response_id)
         part = item.parts.get(content_index)
         if part is None:
             # A response's audio comes part by part: the earlier ones have all of theirs, even if their end got lost.
+            self.item_done(item_id)
             if response_id is not None:
                 self.response_done(response_id)
-            item.done()
-            part = item.parts[content_index] = _Part(encoding)
+            part = PlaybackPart(encoding, kept=position_bytes, handed_out=position_bytes, heard=position_bytes)
+            item.parts[content_index] = part
         self._past.pop(item_id, None)
         self._queue[item_id] = item
-        if part.split_sample or len(audio) % encoding.bytes_per_sample:
-            audio = part.split_sample + audio
-            whole = len(audio) // encoding.bytes_per_sample * encoding.bytes_per_sample
-            audio, part.split_sample = audio[:whole], audio[whole:]
-            if not audio:
-                self._settle(item)
-                return False
-        part.pending.append(audio)
-        part.kept += len(audio)
-        self._queued_bytes += len(audio)
-        return True
+        waits = part.append(audio)
+        self._queued_bytes += waits
+        self._settle(item)
+        return waits > 0
 
     def part_done(self, item_id: str, content_index: int) -> None:
         """A part has all its audio. Wire: `response.output_audio.done`."""
@@ -291,19 +235,13 @@ class PlaybackLedger:
         """The server forgot an item: drop what waits of it, never cut it. Wire: `conversation.item.deleted`."""
         item = self._queue.get(item_id)
         if item is not None:
-            for part in item.parts.values():
-                self._keep(part, 0)
-            item.closed = True
-            self._done([item])
+            self._keep(item, dict.fromkeys(item.parts, 0))
 
     def item_truncated(self, item_id: str, content_index: int, audio_end_ms: int) -> None:
         """The server cut a part: drop what waits of it beyond `audio_end_ms`. Wire: `conversation.item.truncated`."""
         item = self._queue.get(item_id)
         if item is not None and content_index in item.parts:
-            part = item.parts[content_index]
-            self._keep(part, part.encoding.ms_to_bytes(audio_end_ms))
-            item.closed = True
-            self._done([item])
+            self._keep(item, {content_index: item.parts[content_index].encoding.ms_to_bytes(audio_end_ms)})
 
     # --- audio is played ------------------------------------------------------------------------------------------
 
@@ -349,7 +287,7 @@ class PlaybackLedger:
         given = [count for count in (bytes, ms, mark) if count is not None]
         if len(given) != 1:
             raise ConfigError("say what was heard by one of bytes=, ms= and mark=")
-        if not given[0] >= 0:  # NaN too
+        if not 0 <= given[0] < math.inf:  # nor NaN
             raise ConfigError(f"what was heard is 0 or more, not {given[0]}")
         if generation is not None and generation > self.generation:
             raise ConfigError(f"there is no generation {generation} yet; the latest is {self.generation}")
@@ -357,9 +295,10 @@ class PlaybackLedger:
             return
         line_bytes = self._handed_out_bytes - self._line_start
         if ms is not None:
-            if ms * _TICKS_PER_MS > self._line_ticks:
-                raise _too_much(f"{ms} ms", f"{self._line_ticks / _TICKS_PER_MS:g} ms")
-            count = self._bytes_until(int(ms * _TICKS_PER_MS))
+            ticks = int(ms * TICKS_PER_MS)
+            if ticks > self._line_ticks:
+                raise _too_much(f"{ms} ms", f"{self._line_ticks / TICKS_PER_MS:g} ms")
+            count = self._bytes_until(ticks)
         else:
             position = (bytes or 0) if mark is None else mark - self._line_start
             if position > line_bytes:
@@ -385,26 +324,10 @@ class PlaybackLedger:
             ConfigError: The item is not the assistant's, or has no audio, or the count is negative. Nothing has
                 changed.
         """
-        if item.role != "assistant":
-            raise ConfigError(f"item {item.id!r} is not a message of the assistant; only those can be interrupted")
-        if played_samples < 0:
-            raise ConfigError(f"played_samples is 0 or more, not {played_samples}")
-        queued = self._queue.get(item.id)
-        stated = _Item(item.id, None if queued is None else queued.response_id)
-        unplaced = item.encoding.samples_to_bytes(played_samples)
-        for index, content in enumerate(item.content):
-            received = content.audio_held_bytes + content.audio_evicted_bytes
-            if received:
-                part = stated.parts[index] = _Part(item.encoding)
-                part.kept = part.handed_out = received
-                part.heard = min(unplaced, received)
-                part.done = item.completed
-                unplaced -= part.heard
-        if not stated.parts:
-            raise ConfigError(f"item {item.id!r} has no audio; interrupt() without an item stops the response")
-        return self._interrupt(stated)
+        known = self._queue.get(item.id) or self._past.get(item.id)
+        return self._interrupt(stated_item(item, played_samples, known))
 
-    def _interrupt(self, stated: _Item | None) -> Interruption:
+    def _interrupt(self, stated: PlaybackItem | None) -> Interruption:
         items = [item for item in self._queue.values() if stated is None or item.id != stated.id]
         if stated is not None:
             items.insert(0, stated)
@@ -412,35 +335,32 @@ class PlaybackLedger:
         interruption = Interruption(
             item_id=items[0].id if items else None,
             heard_ms=items[0].heard_ms if items else None,
-            cuts=tuple([cut for item in items for cut in item.cuts()]),
+            cuts=tuple([cut for item in items for cut in item.stop()]),
             response_ids=tuple(response_ids),
         )
-        self._queue.clear()
-        self._dropped_bytes += self._queued_bytes
-        self._queued_bytes = 0
         for item in items:
-            item.closed = True
-            for part in item.parts.values():
-                part.pending.clear()
             _remember(self._past, item.id, item)
         for response_id in response_ids:
             _remember(self._cut_responses, response_id, None)
-        self.generation += 1
+        self._queue.clear()
+        self._dropped_bytes += self._queued_bytes
+        self._queued_bytes = 0
         self._unheard.clear()
         self._unheard_bytes = 0
         self._line_start = self._handed_out_bytes
         self._line_ticks = self._heard_ticks = 0
+        self.generation += 1
         return interruption
 
     # --- the counts -----------------------------------------------------------------------------------------------
 
-    def _hand_out(self, item: _Item, content_index: int, part: _Part) -> PlaybackChunk:
+    def _hand_out(self, item: PlaybackItem, content_index: int, part: PlaybackPart) -> PlaybackChunk:
         audio = part.pending.popleft()
         position = part.handed_out
         part.handed_out += len(audio)
         self._queued_bytes -= len(audio)
         self._handed_out_bytes += len(audio)
-        self._line_ticks += len(audio) * _ticks_per_byte(part.encoding)
+        self._line_ticks += len(audio) * part.ticks_per_byte
         self._unheard_bytes += len(audio)
         if self._unheard and self._unheard[-1].part is part:
             self._unheard[-1].length += len(audio)
@@ -462,7 +382,7 @@ class PlaybackLedger:
         ticks -= self._heard_ticks
         count = 0
         for unheard in self._unheard:
-            per_byte = _ticks_per_byte(unheard.part.encoding)
+            per_byte = unheard.part.ticks_per_byte
             count += min(unheard.length, max(0, ticks // per_byte))
             ticks -= unheard.length * per_byte
         return count
@@ -477,37 +397,30 @@ class PlaybackLedger:
             unheard.part.heard += heard
             self._unheard_bytes -= heard
             self._heard_bytes += heard
-            self._heard_ticks += heard * _ticks_per_byte(unheard.part.encoding)
+            self._heard_ticks += heard * unheard.part.ticks_per_byte
             if not unheard.length:
                 self._unheard.popleft()
                 self._settle(unheard.item)
 
-    def _keep(self, part: _Part, length: int) -> None:
-        """The server keeps `length` bytes of a part: what waits beyond is not played."""
-        part.kept = min(part.kept, length)
-        excess = part.handed_out + sum(map(len, part.pending)) - max(part.handed_out, length)
-        self._queued_bytes -= max(0, excess)
-        self._dropped_bytes += max(0, excess)
-        while excess > 0:
-            last = part.pending.pop()
-            excess -= len(last)
-            if excess < 0:
-                part.pending.append(last[:-excess])
+    def _keep(self, item: PlaybackItem, lengths: dict[int, int]) -> None:
+        """The server keeps these lengths of the parts of an item, and will not add to it."""
+        for index, length in lengths.items():
+            dropped = item.parts[index].keep(length)
+            self._queued_bytes -= dropped
+            self._dropped_bytes += dropped
+        item.closed = True
+        self._done([item])
 
-    def _done(self, items: Iterable[_Item]) -> None:
+    def _done(self, items: Iterable[PlaybackItem]) -> None:
         for item in items:
             item.done()
             self._settle(item)
 
-    def _settle(self, item: _Item) -> None:
+    def _settle(self, item: PlaybackItem) -> None:
         """Forget an item of the queue, for the most part, when it is over for the ear."""
         if item.finished:
             del self._queue[item.id]
             _remember(self._past, item.id, item)
-
-
-def _ticks_per_byte(encoding: Encoding) -> int:
-    return _TICKS_PER_SECOND // encoding.bytes_per_second
 
 
 def _too_much(acknowledged: str, handed_out: str) -> ConfigError:
