@@ -10,9 +10,10 @@ def main() -> None:
     try:
         from .app import app  # noqa: PLC0415  the extra may be missing, and `import trio_realtime.cli` costs nothing
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _EXTRA:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _EXTRA:
             raise
-        sys.exit(f"trio-realtime needs {error.name}: python -m pip install 'trio-realtime[cli]'")
+        sys.exit(f"trio-realtime needs {missing}: python -m pip install 'trio-realtime[cli]'")
     except KeyboardInterrupt:
         sys.exit(130)
     app()

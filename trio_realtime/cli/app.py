@@ -3,11 +3,12 @@
 Exit codes: 0, 1 for an error, 2 for a command line that cannot be run, 130 after Ctrl-C.
 """
 
+import logging
 import os
 import signal
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
@@ -38,7 +39,8 @@ INSTRUCTIONS = "Answer in one or two short sentences."
 SIMULATED_PACE = 0.3
 """Seconds that a second of the simulator's speech takes: a real server, too, is faster than the ear."""
 
-_SIMULATED = "Its answers are scripted, its voice reads a passage. With --live it is OpenAI."
+NOT_UNDERSTOOD = "(speech, which a simulator does not understand)"
+MAX_TURNS = 1000
 
 app = typer.Typer(
     add_completion=False,
@@ -47,6 +49,13 @@ app = typer.Typer(
     # Its boxes have colours even where NO_COLOR asks for none.
     rich_markup_mode=None if os.environ.get("NO_COLOR") else "rich",
 )
+
+
+class _PipeableConsole(Console):
+    """A console that says when nobody reads any more, where Rich would end the process in the middle of a task."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # noqa: PLE0704  called while the BrokenPipeError is handled
 
 
 def _print_version(wanted: bool) -> None:
@@ -86,8 +95,10 @@ def demo(
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a transcript may hold what the terminal's encoding cannot
+    # What is logged is raised, too, and said in one line below; without a handler Python would print it as well.
+    logging.getLogger("trio_realtime").addHandler(logging.NullHandler())
     # Bold and dim are escape codes, too: without colours there are none at all.
-    console = Console(color_system=None if os.environ.get("NO_COLOR") else "auto", highlight=False)
+    console = _PipeableConsole(color_system=None if os.environ.get("NO_COLOR") else "auto", highlight=False)
     screen = Unwatched() if as_json else TerminalScreen(console)
     try:
         if live and not os.environ.get("OPENAI_API_KEY"):
@@ -100,7 +111,8 @@ def demo(
         }
         if voice is not None:
             keywords["voice"] = voice
-        run = partial(_run, live, model, keywords, message, speech, output, console, screen)
+        server = _openai() if live else _simulator(understands=wav is None)
+        run = partial(_run, server, model, keywords, message, speech, output, screen)
         report = trio.run(_until_interrupted, run)
         if report is None:
             raise KeyboardInterrupt
@@ -130,10 +142,13 @@ def _speech(path: Path | None) -> bytes:
     if path is None:
         with files("trio_realtime.testing").joinpath("voice", "question.wav").open("rb") as file:
             return read_wav(file)[0]
-    pcm, rate_hz = read_wav(path)
-    if not pcm:
-        raise ConfigError(f"{path} holds no audio")
-    return resample(pcm, rate_hz, PCM16.rate_hz)
+    try:
+        pcm, rate_hz = read_wav(path)
+        if not pcm:
+            raise ConfigError("it holds no audio")
+        return resample(pcm, rate_hz, PCM16.rate_hz)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 async def _until_interrupted(run: Callable[[], Awaitable[DemoReport]]) -> DemoReport | None:
@@ -162,20 +177,16 @@ async def _until_interrupted(run: Callable[[], Awaitable[DemoReport]]) -> DemoRe
 
 
 async def _run(
-    live: bool,
+    server: AbstractAsyncContextManager[tuple[Endpoint, str]],
     model: str,
     keywords: SessionKeywords,
     message: str,
     speech: bytes,
     output: Path,
-    console: Console,
     screen: Screen,
 ) -> DemoReport:
-    async with _server(live) as (endpoint, name):
-        if isinstance(screen, TerminalScreen):
-            console.print(f"trio-realtime demo: {name}", style="bold", markup=False)
-            if not live:
-                console.print(_SIMULATED, style="dim", markup=False)
+    async with server as (endpoint, name):
+        screen.connecting(name)
         async with open_session(model=model, endpoint=endpoint, **keywords) as session:
             with open_recording(output) as recording:
                 return await hold_demo(
@@ -184,12 +195,20 @@ async def _run(
 
 
 @asynccontextmanager
-async def _server(live: bool) -> AsyncGenerator[tuple[Endpoint, str]]:
-    """Yield where to connect and what to call it; the simulator lives as long as the block."""
-    if live:
-        yield OpenAI(), "OpenAI"
-        return
+async def _openai() -> AsyncGenerator[tuple[Endpoint, str]]:
+    """Yield where to connect, and what to call it."""
+    yield OpenAI(), "OpenAI"
+
+
+@asynccontextmanager
+async def _simulator(*, understands: bool) -> AsyncGenerator[tuple[Endpoint, str]]:
+    """Simulate a server on loopback as long as the block runs, and yield as `_openai`.
+
+    Args:
+        understands: Whether what is said is what the simulator takes everything for.
+    """
     from ..testing import Simulator, serve_simulator  # noqa: PLC0415  `--live` needs none of it
 
-    async with serve_simulator(Simulator(pace=SIMULATED_PACE)) as server:
+    transcripts = () if understands else [NOT_UNDERSTOOD] * MAX_TURNS
+    async with serve_simulator(Simulator(pace=SIMULATED_PACE, transcripts=transcripts)) as server:
         yield OpenAI(server.api_key, base_url=server.url), f"simulator at {server.url}"

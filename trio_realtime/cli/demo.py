@@ -69,6 +69,9 @@ class NoAnswer(RealtimeError):
 class Screen(Protocol):
     """Where a demo is watched."""
 
+    def connecting(self, server: str) -> None:
+        """The session is about to be opened, with this server."""
+
     def session_opened(self, info: SessionInfo) -> None:
         """The session is open; this is the server's view of it."""
 
@@ -81,6 +84,9 @@ class Screen(Protocol):
 
 class Unwatched:
     """A screen that shows nothing."""
+
+    def connecting(self, server: str) -> None:
+        """See `Screen`."""
 
     def session_opened(self, info: SessionInfo) -> None:
         """See `Screen`."""
@@ -199,7 +205,7 @@ class _Demo:
     def report(self, server: str, seconds: float) -> DemoReport:
         """All that it came to."""
         session = self._session
-        info = session.info if isinstance(session.info, SessionInfo) else SessionInfo()
+        info = _info(session)
         return DemoReport(
             server=server,
             session_id=info.id,
@@ -257,8 +263,7 @@ async def hold_demo(
         RealtimeError: The session failed.
     """
     began = trio.current_time()
-    if isinstance(session.info, SessionInfo):
-        screen.session_opened(session.info)
+    screen.session_opened(_info(session))
     demo = _Demo(session, recording, screen)
     with session.updates(*_TAKEN, name="demo") as updates:
         await demo.hold(updates, message, speech)
@@ -269,6 +274,10 @@ def voice_of(info: SessionInfo) -> str | None:
     """The name of the session's voice, or None."""
     voice = info.audio.output.voice if info.audio and info.audio.output else None
     return voice if isinstance(voice, str) or voice is None else voice.id
+
+
+def _info(session: RealtimeSession) -> SessionInfo:
+    return session.info if isinstance(session.info, SessionInfo) else SessionInfo()
 
 
 def _chunks(pcm: bytes) -> Iterator[bytes]:

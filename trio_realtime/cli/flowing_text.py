@@ -45,8 +45,8 @@ class FlowingText:
         for piece in _PIECES.findall(printable(words)):
             if not piece.isspace():
                 self._word += piece
-                if cell_len(self._word) > self.width:
-                    self._flush()
+                while cell_len(self._word) > self.width:
+                    self._tear()
             else:
                 self._flush()
                 self._spaced = True
@@ -69,26 +69,25 @@ class FlowingText:
             self._open = False
             self._out("\n")
 
+    def _tear(self) -> None:
+        """Print as much as a line holds of a word that is longer."""
+        whole, head = self._word, chop_cells(self._word, self.width)[0]
+        self._word = head
+        self._flush()
+        self._word = whole[len(head) :]
+
     def _flush(self) -> None:
-        word, self._word = self._word, ""
-        if not word:
+        if not self._word:
             return
-        room = self.width - self._column - self._spaced
-        if self._column and cell_len(word) > room:
-            self._next_line()
+        if self._column and self._column + self._spaced + cell_len(self._word) > self.width:
+            self._out("\n" + " " * self._indent)
+            self._column = 0
         elif self._column and self._spaced:
             self._out(" ")
             self._column += 1
-        for index, part in enumerate(chop_cells(word, self.width)):
-            if index:
-                self._next_line()
-            self._out(part, self._style)
-            self._column += cell_len(part)
-        self._spaced = False
-
-    def _next_line(self) -> None:
-        self._out("\n" + " " * self._indent)
-        self._column = 0
+        self._out(self._word, self._style)
+        self._column += cell_len(self._word)
+        self._word, self._spaced = "", False
 
     def _out(self, text: str, style: str | None = None) -> None:
         self._console.out(text, style=style or None, highlight=False, end="")

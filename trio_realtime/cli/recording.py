@@ -34,7 +34,7 @@ def open_recording(path: Path) -> Generator[Recording]:
     Raises:
         OSError: The file cannot be written.
     """
-    with wave.open(str(path), "wb") as wav:
+    with path.open("wb") as file, wave.open(file, "wb") as wav:
         wav.setnchannels(1)
         wav.setsampwidth(PCM16.bytes_per_sample)
         wav.setframerate(PCM16.rate_hz)

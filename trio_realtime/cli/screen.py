@@ -9,7 +9,6 @@ from ..state.updates import (
     ItemCompleted,
     ItemUpdated,
     RawEvent,
-    ResponseDone,
     SpeechStarted,
     SpeechStopped,
     TranscriptionCompleted,
@@ -24,6 +23,7 @@ from .waveform import ASCII_BARS, BARS, Waveform
 
 MARGIN = 13
 
+_SIMULATED = "Its answers are scripted, its voice reads a passage. With --live it is OpenAI."
 _STYLES = {"user": "bold cyan", "assistant": "bold green", "microphone": "bold magenta"}
 
 
@@ -47,6 +47,12 @@ class TerminalScreen:
         self._awaited: str | None = None
         self._held: list[Update] = []
 
+    def connecting(self, server: str) -> None:
+        """See `Screen`."""
+        self._console.print(f"trio-realtime demo: {server}", style="bold", markup=False)
+        if server.startswith("simulator"):
+            self._console.print(_SIMULATED, style="dim", markup=False)
+
     def session_opened(self, info: SessionInfo) -> None:
         """See `Screen`."""
         self._flow.line(f"session {info.id} with {info.model}", "dim")
@@ -59,7 +65,8 @@ class TerminalScreen:
         self._open_waveform()
 
     def close(self) -> None:
-        """End the line that grows."""
+        """End the line that grows; nothing more will come."""
+        self._release()
         self._flow.end()
 
     def show(self, update: Update) -> None:
@@ -90,8 +97,6 @@ class TerminalScreen:
             case ItemCompleted(item=item) if item.role == "assistant":
                 self._flow.line(_audio_line(item), "dim")
                 self._speaker = None
-            case ResponseDone():
-                self._release()
             case _:
                 pass
 

@@ -1,0 +1,56 @@
+"""Holds demos in memory, on virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from trio_realtime import RealtimeSession, ServerVad, Transcription, open_session
+from trio_realtime.cli.demo import Screen, Unwatched, hold_demo
+from trio_realtime.cli.recording import open_recording
+from trio_realtime.cli.report import DemoReport
+from trio_realtime.testing import Simulator, load_voice, simulated_transport
+
+HoldDemo = Callable[..., Awaitable[DemoReport]]
+
+
+@pytest.fixture
+def wav(tmp_path: Path) -> Path:
+    return tmp_path / "received.wav"
+
+
+@pytest.fixture
+def hold(wav: Path) -> HoldDemo:
+    """Hold a demo with a simulator; `beside` is given the open session first."""
+
+    async def hold(
+        simulator: Simulator,
+        *,
+        speech: bytes | None = None,
+        message: str = "Hello!",
+        screen: Screen | None = None,
+        beside: Callable[[RealtimeSession], Awaitable[None]] | None = None,
+    ) -> DemoReport:
+        async with (
+            simulated_transport(simulator) as transport,
+            open_session(
+                transport=transport,
+                turn_detection=ServerVad(),
+                transcription=Transcription(model="gpt-4o-transcribe"),
+            ) as session,
+        ):
+            if beside is not None:
+                await beside(session)
+            with open_recording(wav) as recording:
+                return await hold_demo(
+                    session,
+                    server="memory",
+                    message=message,
+                    speech=load_voice("question") if speech is None else speech,
+                    recording=recording,
+                    screen=screen or Unwatched(),
+                )
+
+    return hold

@@ -1,0 +1,199 @@
+"""The command as somebody runs it: a process of its own, over a real websocket, stopped with real signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from trio_realtime.audio import PCM16, write_wav
+from trio_realtime.testing import QUESTION, load_voice
+
+COMMAND = [sys.executable, "-W", "error", "-m", "trio_realtime.cli"]
+LONGEST_S = 60.0
+
+
+@pytest.fixture
+def speech(tmp_path: Path) -> Path:
+    """Three quarters of a second of real speech."""
+    path = tmp_path / "speech.wav"
+    write_wav(path, load_voice("interruption")[: PCM16.ms_to_bytes(750)])
+    return path
+
+
+def environment(**variables: str) -> dict[str, str]:
+    left_out = {"OPENAI_API_KEY", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "PYTHONIOENCODING"}
+    kept = {name: value for name, value in os.environ.items() if name not in left_out}
+    return {**kept, "PYTHONUTF8": "1", "TERM": "xterm-256color", **variables}
+
+
+def run(*arguments: str, cwd: Path, command: list[str] = COMMAND, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*command, *arguments],
+        cwd=cwd,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=LONGEST_S,
+        check=False,
+    )
+
+
+@contextmanager
+def running(
+    *arguments: str, cwd: Path, stdout: int = subprocess.PIPE, **variables: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        [*COMMAND, *arguments], cwd=cwd, env=environment(**variables), stdout=stdout, stderr=subprocess.PIPE
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def read_until(fd: int, awaited: str, *, times: int = 1) -> bytes:
+    output = b""
+    while output.count(awaited.encode()) < times:
+        piece = os.read(fd, 65_536)
+        assert piece, f"the command ended before it said {awaited!r}: {output.decode()}"
+        output += piece
+    return output
+
+
+def frames_of(path: Path) -> int:
+    with wave.open(str(path)) as recorded:
+        return len(recorded.readframes(recorded.getnframes())) // 2
+
+
+def test_the_demo_ends_well_within_twenty_seconds(tmp_path: Path) -> None:
+    began = time.monotonic()
+    done = run("demo", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert time.monotonic() - began < 20
+    assert "\x1b" not in done.stdout
+    words = " ".join(done.stdout.split())
+    assert words.count(QUESTION) >= 2  # as it was understood, in the conversation and in the table
+    audio_bytes = 2 * frames_of(tmp_path / "trio-realtime-demo.wav")
+    assert audio_bytes > 0
+    assert f"({audio_bytes:,} bytes) in trio-realtime-demo.wav" in words
+
+
+def test_json_is_one_object_that_adds_up(tmp_path: Path, speech: Path) -> None:
+    done = run("demo", "--json", "-o", "out.wav", "-m", "Hello there!", "--wav", str(speech), cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    report = json.loads(done.stdout)
+    items, audio = report["items"], report["audio"]
+    assert [item["role"] for item in items] == ["user", "assistant", "user", "assistant"]
+    assert items[0]["words"] == "Hello there!"
+    assert all(item["words"] and item["streamed"] == item["words"] for item in items[1:])
+    assert 2 * frames_of(tmp_path / "out.wav") == audio["received_bytes"]
+    assert sum(item["audio_bytes"] for item in items if item["role"] == "assistant") == audio["received_bytes"]
+    (turn,) = report["turns"]
+    assert 0 <= turn["start_ms"] < turn["end_ms"] <= audio["sent_ms"]
+    assert turn["audio_bytes"] == items[2]["audio_bytes"] == PCM16.ms_to_bytes(turn["end_ms"] - turn["start_ms"])
+    assert turn["level_dbfs"] > -40
+    assert report["tokens"]["total"] == report["tokens"]["input"] + report["tokens"]["output"]
+    assert report["events"]["received"]["response.done"] == 2
+    assert report["server"].startswith("simulator at ws://127.0.0.1:")
+
+
+@pytest.mark.parametrize(
+    ("awaited", "times"),
+    [("trio-realtime demo", 1), ("session", 1), ("You said", 1), ("▁", 1), ("your turn", 1), ("You said", 2)],
+)
+def test_ctrl_c_leaves_cleanly_whatever_is_going_on(tmp_path: Path, speech: Path, awaited: str, times: int) -> None:
+    with running("demo", "-o", "out.wav", "--wav", str(speech), cwd=tmp_path) as process:
+        assert process.stdout is not None
+        read_until(process.stdout.fileno(), awaited, times=times)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=LONGEST_S)
+    assert (process.returncode, stderr.decode()) == (130, "trio-realtime: interrupted\n")
+    assert b"Traceback" not in stdout
+    if awaited != "trio-realtime demo":  # before there is a session there is no file
+        heard_something = awaited == "▁" or times == 2
+        assert (frames_of(tmp_path / "out.wav") > 0) >= heard_something
+
+
+def test_ctrl_c_leaves_no_json(tmp_path: Path, speech: Path) -> None:
+    with running("demo", "--json", "-o", "out.wav", "--wav", str(speech), cwd=tmp_path) as process:
+        while not (tmp_path / "out.wav").exists():
+            os.sched_yield()
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=LONGEST_S)
+    assert (process.returncode, stdout, stderr) == (130, b"", b"trio-realtime: interrupted\n")
+    frames_of(tmp_path / "out.wav")
+
+
+def test_a_reader_that_goes_away_ends_the_demo_quietly(tmp_path: Path, speech: Path) -> None:
+    with running("demo", "--wav", str(speech), cwd=tmp_path) as process:
+        assert process.stdout is not None
+        read_until(process.stdout.fileno(), "session")
+        process.stdout.close()
+        assert process.stderr is not None
+        stderr = process.stderr.read()
+        assert (process.wait(LONGEST_S), stderr) == (1, b"")
+
+
+@pytest.mark.parametrize(("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_a_terminal_is_coloured_unless_it_asks_not_to_be(
+    tmp_path: Path, speech: Path, variables: dict[str, str], coloured: bool
+) -> None:
+    master, slave = pty.openpty()
+    try:
+        with running("demo", "--wav", str(speech), cwd=tmp_path, stdout=slave, **variables) as process:
+            output = read_until(master, "You said")
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=LONGEST_S)
+    finally:
+        os.close(slave)
+        os.close(master)
+    assert (b"\x1b" in output) == coloured
+
+
+def test_help_in_a_terminal_without_colours_has_none(tmp_path: Path) -> None:
+    for arguments in (["--help"], ["demo", "--help"], ["demo", "--nonsense"]):
+        done = run(*arguments, cwd=tmp_path, NO_COLOR="1", FORCE_COLOR="1")
+        assert "\x1b" not in done.stdout + done.stderr
+        assert "demo" in done.stdout + done.stderr
+
+
+def test_live_without_a_key_names_the_variable(tmp_path: Path) -> None:
+    done = run("demo", "--live", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "OPENAI_API_KEY" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
+    for missing in ("rich", "typer"):
+        program = (
+            "import sys\n"
+            f"sys.modules[{missing!r}] = None\n"  # what an import of a package that is not there comes to
+            "from trio_realtime.cli import main\n"
+            "main()\n"
+        )
+        done = run(cwd=tmp_path, command=[sys.executable, "-c", program])
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == f"trio-realtime needs {missing}: python -m pip install 'trio-realtime[cli]'\n"
+
+
+def test_a_defect_of_its_own_is_not_taken_for_a_missing_extra(tmp_path: Path) -> None:
+    program = "import sys\nsys.modules['trio_realtime.cli.demo'] = None\nfrom trio_realtime.cli import main\nmain()\n"
+    done = run(cwd=tmp_path, command=[sys.executable, "-c", program])
+    assert done.returncode == 1
+    assert "pip install" not in done.stderr
+    assert "trio_realtime.cli.demo" in done.stderr

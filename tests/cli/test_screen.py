@@ -1,0 +1,149 @@
+"""What a demo looks like, at several widths, on a terminal and in a pipe."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Awaitable, Callable
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+from trio.testing import MockClock
+
+from trio_realtime import SpeechStopped, TranscriptionCompleted
+from trio_realtime.audio import PCM16
+from trio_realtime.cli.report import DemoReport
+from trio_realtime.cli.screen import MARGIN, TerminalScreen
+from trio_realtime.cli.tables import print_report
+from trio_realtime.cli.waveform import BARS
+from trio_realtime.testing import QUESTION, Simulator, fails, load_voice, says
+from trio_realtime.testing.script import Fails
+
+HoldDemo = Callable[..., Awaitable[DemoReport]]
+ANSWERS = ["I am a voice that was made for tests, and I say rather little.", "Rain, and then a little more rain."]
+
+
+class Watched:
+    def __init__(self, width: int = 80, *, encoding: str = "utf-8", terminal: bool = False) -> None:
+        self._bytes = io.BytesIO()
+        self._file = io.TextIOWrapper(self._bytes, encoding=encoding, errors="replace", newline="")
+        self.console = Console(
+            file=self._file, width=width, force_terminal=terminal, color_system="standard" if terminal else "auto"
+        )
+        self.screen = TerminalScreen(self.console)
+
+    @property
+    def text(self) -> str:
+        self._file.flush()
+        return self._bytes.getvalue().decode()
+
+
+def simulator(*transcripts: str | Fails, pace: float = 0.3) -> Simulator:
+    return Simulator([says(answer) for answer in ANSWERS], transcripts=transcripts, pace=pace)
+
+
+def words_of(text: str) -> str:
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+async def test_it_fits_the_terminal_and_says_everything(hold: HoldDemo, autojump_clock: MockClock, width: int) -> None:
+    watched = Watched(width)
+    report = await hold(simulator(), screen=watched.screen)
+    print_report(watched.console, report)
+    assert max(map(cell_len, watched.text.split("\n"))) <= width
+    words = words_of(watched.text)
+    for said in ("Hello!", QUESTION, *ANSWERS):
+        assert said in words
+    assert "\x1b" not in watched.text
+
+
+@pytest.mark.parametrize("pace", [0.0, 0.3, 1.0])
+async def test_what_was_asked_stands_before_the_answer(hold: HoldDemo, autojump_clock: MockClock, pace: float) -> None:
+    # With a transcript this long the answer begins, and ends, before the transcription does.
+    question = "Well, " + "so, " * 100 + "you know?"
+    watched = Watched(200)
+    await hold(simulator(question, pace=pace), screen=watched.screen)
+    words = words_of(watched.text)
+    assert [words.count(said) for said in (question, *ANSWERS)] == [1, 1, 1]
+    assert words.index(ANSWERS[0]) < words.index(question[:10]) < words.index(ANSWERS[1])
+
+
+async def test_the_turn_is_marked_beneath_the_bars(hold: HoldDemo, autojump_clock: MockClock) -> None:
+    watched = Watched(80)
+    report = await hold(simulator(), screen=watched.screen)
+    (turn,) = report.turns
+    lines = watched.text.splitlines()
+    (at,) = [index for index, line in enumerate(lines) if "╰" in line]
+    bars, bracket = lines[at - 1][MARGIN:], lines[at][MARGIN:]
+    assert set(bars) <= set(BARS)
+    assert set(bars[: bracket.index("╰")]) == {BARS[0]}  # nothing loud before the turn
+    bar_ms = 5_552 / len(bars)
+    assert abs(bracket.index("╰") * bar_ms - turn.start_ms) < 3 * bar_ms
+    below = words_of(" ".join(lines[at + 1 : at + 3]))
+    assert f"{turn.start_ms:,} to {turn.end_ms:,} ms, {turn.audio_ms:,} ms cut out" in below
+
+
+async def test_a_second_turn_gets_a_line_of_its_own(hold: HoldDemo, autojump_clock: MockClock) -> None:
+    watched = Watched(80)
+    speech = load_voice("interruption") + load_voice("interruption")
+    report = await hold(simulator("Stop.", "Stop, I said."), speech=speech, screen=watched.screen)
+    assert len(report.turns) == 2
+    assert watched.text.count("╰") == 2
+    assert watched.text.count("your turn: ") == 2
+
+
+async def test_a_turn_that_was_not_transcribed_says_so(hold: HoldDemo, autojump_clock: MockClock) -> None:
+    watched = Watched(80)
+    await hold(simulator(fails("inaudible", "It was too faint.")), screen=watched.screen)
+    words = words_of(watched.text)
+    assert words.index("not transcribed: It was too faint.") < words.index(ANSWERS[1])
+
+
+async def test_silence_leaves_a_flat_line(hold: HoldDemo, autojump_clock: MockClock) -> None:
+    watched = Watched(80)
+    report = await hold(simulator(), speech=PCM16.silence(2_000), screen=watched.screen)
+    watched.screen.close()
+    last = watched.text.splitlines()[-1]
+    assert re.fullmatch(rf" +{BARS[0]}+", last)
+    print_report(watched.console, report)
+
+
+async def test_a_terminal_without_unicode_gets_letters_that_it_has(hold: HoldDemo, autojump_clock: MockClock) -> None:
+    watched = Watched(80, encoding="ascii")
+    report = await hold(simulator(), screen=watched.screen)
+    print_report(watched.console, report)
+    assert "?" not in watched.text.replace(QUESTION, "").replace("tomorrow?", "").replace("Who are you?", "")
+    assert "\\___" in watched.text
+
+
+async def test_a_terminal_gets_colours(hold: HoldDemo, autojump_clock: MockClock) -> None:
+    watched = Watched(80, terminal=True)
+    await hold(simulator(), screen=watched.screen)
+    assert "\x1b[" in watched.text
+
+
+async def test_the_tables_have_the_reports_figures(hold: HoldDemo, autojump_clock: MockClock) -> None:
+    watched = Watched(100)
+    report = await hold(simulator())
+    print_report(watched.console, report)
+    words = words_of(watched.text)
+    for figure in (report.audio.received_bytes, report.audio.sent_bytes, report.tokens.input, report.tokens.output):
+        assert f"{figure:,}" in words
+    for kind, count in (report.events.sent | report.events.received).items():
+        assert f"{kind} {count:,}" in words
+    assert report.audio.wav in words.replace(" ", "")
+
+
+def test_a_transcription_without_deltas_is_shown_whole() -> None:
+    watched = Watched(80)
+    watched.screen.show(TranscriptionCompleted(item_id="item_1", transcript="Will it rain?"))
+    watched.screen.show(TranscriptionCompleted(item_id="item_2", transcript=""))
+    assert watched.text == "       user  Will it rain?\n       user  (nothing was understood)\n"
+
+
+def test_an_end_without_a_beginning_draws_nothing() -> None:
+    watched = Watched(80)
+    watched.screen.show(SpeechStopped(item_id="item_1", audio_end_ms=500))
+    assert watched.text == ""
