@@ -24,6 +24,7 @@ from .errors import (
     SubscriberOverflow as SubscriberOverflow,
     ToolError as ToolError,
 )
+from .output_guard import OutputGuard as OutputGuard
 from .playback import Playback as Playback
 from .realtime_session import (
     RealtimeSession as RealtimeSession,
@@ -37,6 +38,7 @@ from .state.updates import (
     ApprovalRequested as ApprovalRequested,
     Delta as Delta,
     ErrorReported as ErrorReported,
+    GuardTripped as GuardTripped,
     Interrupted as Interrupted,
     ItemAppended as ItemAppended,
     ItemCompleted as ItemCompleted,

@@ -44,7 +44,7 @@ def split_tools(tools: Sequence[object]) -> tuple[tuple[Tool[..., Any], ...], tu
     Raises:
         ConfigError: One of them is neither, or two have one name.
     """
-    functions = tuple([each for each in tools if isinstance(each, Tool)])
+    functions = tuple([cast("Tool[..., Any]", each) for each in tools if isinstance(each, Tool)])
     plain = [each for each in tools if not isinstance(each, Tool)]
     config = session_config({"tools": cast("Any", plain)})
     definitions = () if config.tools is UNSET else tuple(config.tools)

@@ -354,8 +354,9 @@ class RealtimeSession:
         )
         # Both until the server has confirmed: a call of either may already be on its way.
         names = {_name_of(each) for each in (*functions, *definitions)}
-        stay = [tuple([each for each in kept if _name_of(each) not in names]) for kept in before]
-        self._functions.hold((*stay[0], *functions), (*stay[1], *definitions))
+        other_functions = [each for each in before[0] if _name_of(each) not in names]
+        other_definitions = [each for each in before[1] if _name_of(each) not in names]
+        self._functions.hold((*other_functions, *functions), (*other_definitions, *definitions))
         try:
             info = await self._update(config)
         except BaseException:

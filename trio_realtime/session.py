@@ -11,8 +11,10 @@ from .connection import DEFAULT_MODEL, check_endpoint, closing_transport, open_e
 from .endpoint import Endpoint, OpenAI
 from .errors import ConfigError
 from .limits import check_counts, check_finite_seconds, check_seconds
+from .output_guard import GuardFunction, GuardRunner, OutputGuard
 from .realtime_session import RealtimeSession
 from .session_scope import SessionScope
+from .stall_watch import StallWatch
 from .state.configuration import SessionKeywords
 from .state.machine import Machine
 from .tool_runner import ToolRunner
@@ -38,6 +40,8 @@ async def open_session(
     input_audio_seconds: float = 600.0,
     retained_audio_bytes: int = 64 * 2**20,
     malformed_run_limit: int = 16,
+    stall_timeout: float | None = None,
+    output_guard: OutputGuard | GuardFunction | None = None,
     **keywords: Unpack[SessionKeywords],
 ) -> AsyncGenerator[RealtimeSession]:
     """Open a session; when the scope ends, every task, socket and channel of it has ended.
@@ -64,6 +68,9 @@ async def open_session(
         input_audio_seconds: How much sent audio is kept, to cut the user's turns out of it.
         retained_audio_bytes: How much audio the conversation keeps; the oldest goes first.
         malformed_run_limit: How many malformed frames in a row end the session.
+        stall_timeout: Seconds without any news of a response under way after which it ends as failed; None waits.
+        output_guard: An async function that sees what each response has written and said so far, every hundred
+            characters and at the end, and gives why it has to stop, or None; or an `OutputGuard` with one.
         keywords: `instructions`, `output_modalities`, `max_output_tokens`, `tools`, `tool_choice`,
             `parallel_tool_calls`, `reasoning`, `tracing`, `truncation`, `prompt`, `include` as in the protocol;
             `voice`, `speed`, `output_format` of `audio.output`; `turn_detection`, `transcription`, `noise_reduction`,
@@ -90,6 +97,8 @@ async def open_session(
         heartbeat_timeout=heartbeat_timeout,
         write_timeout=write_timeout,
     )
+    if stall_timeout is not None:
+        check_seconds(stall_timeout=stall_timeout)
     check_finite_seconds(input_audio_seconds=input_audio_seconds)
     check_counts(1, max_message_bytes=max_message_bytes, malformed_run_limit=malformed_run_limit)
     check_counts(0, retained_audio_bytes=retained_audio_bytes)
@@ -143,6 +152,11 @@ async def open_session(
     runner = ToolRunner(scope)
     runner.hold(*split_tools(keywords.get("tools", configured_tools)))
     scope.calls = runner
+    if output_guard is not None:
+        guard = output_guard if isinstance(output_guard, OutputGuard) else OutputGuard(check=output_guard)
+        scope.companions.append(GuardRunner(scope, guard).run)
+    if stall_timeout is not None:
+        scope.companions.append(StallWatch(scope, stall_timeout).run)
     session = runner.session = RealtimeSession(scope, runner)
     async with scope:
         yield session

@@ -11,7 +11,7 @@ gives the body `close_timeout` before it is cancelled. The nursery never sees th
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
 from typing import Any, Protocol
@@ -127,6 +127,7 @@ class SessionScope:
         self.sent_events = 0
         self.playback: Subscriber | None = None
         self.calls: CallRunner | None = None
+        self.companions: list[Callable[[], Awaitable[None]]] = []
         self._dial = dial
         self.first_update = first_update
         self._waits_for_created = waits_for_created
@@ -157,6 +158,8 @@ class SessionScope:
             self._nursery = await self._nursery_manager.__aenter__()
             self._nursery.start_soon(self._pump, transport)
             self._nursery.start_soon(self._write, transport)
+            for companion in self.companions:
+                self._nursery.start_soon(companion)
             with trio.move_on_at(deadline) as connecting:
                 await self._configure()
             if connecting.cancelled_caught:
@@ -449,6 +452,14 @@ class SessionScope:
         """Nobody waits for these events any more."""
         for event_id in event_ids:
             self._waiters.pop(event_id, None)
+
+    def stop_response(self, response_id: str) -> None:
+        """Cancel a response, and what is still to be heard of it."""
+        self.apply(self.machine.stop_response(response_id))
+
+    def end_stalled(self, response_id: str, seconds: float) -> None:
+        """Nothing has come of a response for so long: end it as one that failed."""
+        self.apply(self.machine.responses.end_stalled(response_id, seconds))
 
     def begin_playback(self, playback: Subscriber) -> PlaybackLedger:
         """Somebody plays the audio from now on.

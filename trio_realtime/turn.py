@@ -27,7 +27,7 @@ from .wire.responses import Response, Usage
 
 T = TypeVar("T")
 
-_RETRYABLE = frozenset({"rate_limit_exceeded", "server_error", "overloaded", "timeout"})
+_RETRYABLE = frozenset({"stalled", "rate_limit_exceeded", "server_error", "overloaded", "timeout"})
 """Codes and types of failures that may pass."""
 
 

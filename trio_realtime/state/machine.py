@@ -252,6 +252,14 @@ class Machine:
         )
         return Effects(urgent=(*cancelled.urgent, *self._cuts(interruption)), publish=(*cancelled.publish, interrupted))
 
+    def stop_response(self, response_id: str) -> Effects:
+        """A response has to stop, and what is still to be heard of it must not be heard."""
+        if response_id == self.responses.sequencer.active_id or (
+            self._playback is not None and self._playback.ledger.plays(response_id)
+        ):
+            return self.interrupt(None, None)
+        return self.responses.cancel(client.ResponseCancel(event_id=self._new_id("event"), response_id=response_id))
+
     def _cuts(self, interruption: Interruption) -> tuple[ClientEvent, ...]:
         """The cuts as they go out: named, so that a refusal can be told from others."""
         cuts: list[ClientEvent] = []

@@ -9,7 +9,7 @@ from msgspec import UNSET
 from ..errors import ConfigError
 from ..wire import client_events as client, server_events as server
 from ..wire.client_events import ClientEvent
-from ..wire.responses import Response, ResponseParams, Usage
+from ..wire.responses import Response, ResponseParams, StatusDetails, StatusError, Usage
 from . import updates
 from .effects import Effects, combined
 from .formats import Formats
@@ -175,6 +175,15 @@ class ResponseEvents:
         """From the cancel to its `done`, what still comes of a response is not wanted."""
         if isinstance(cancel.response_id, str):
             self._output.muted.add(cancel.response_id)
+
+    def end_stalled(self, response_id: str, seconds: float) -> Effects:
+        """Nothing has come of a response for so long: it ends as failed here, and the server is told to stop it."""
+        message = f"nothing came of the response for {seconds:g} s"
+        details = StatusDetails(type="failed", error=StatusError(type="stalled", code="stalled", message=message))
+        cancelled = self.cancel(client.ResponseCancel(event_id=self._new_id("event"), response_id=response_id))
+        failed = Response(id=response_id, status="failed", status_details=details)
+        ended = self._done(server.ResponseDone(response=failed))
+        return combined(cancelled, msgspec.structs.replace(ended, event=None))
 
     # --- events -----------------------------------------------------------------------------------------------------
 

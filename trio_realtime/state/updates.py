@@ -242,6 +242,18 @@ class ApprovalRequested(Struct, frozen=True, kw_only=True):
     server_label: str | None = None
 
 
+class GuardTripped(Struct, frozen=True, kw_only=True):
+    """The output guard stopped a response.
+
+    Attributes:
+        response_id: Of the response.
+        reason: What the guard said, or how it failed.
+    """
+
+    response_id: str
+    reason: str
+
+
 class SessionUpdated(Struct, frozen=True, kw_only=True):
     """The server's view of the session changed. Wire: `session.created`, `session.updated`."""
 
@@ -300,6 +312,7 @@ Update = (
     | ToolCallFinished
     | ToolCallCancelled
     | ApprovalRequested
+    | GuardTripped
     | SessionUpdated
     | RateLimitsUpdated
     | ErrorReported
