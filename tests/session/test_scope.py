@@ -1,0 +1,270 @@
+"""Guarantee 1: when the scope ends, every task, socket and channel of it has ended, whatever the peer does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+import trio
+import trio.testing
+from trio.testing import MockClock
+
+from trio_realtime import ConnectionLost, ConnectTimeout, Endpoint, SessionRefused, open_session
+from trio_realtime.endpoint import ConnectRequest
+from trio_realtime.testing import Simulator, memory_transport_pair, simulated_transport
+from trio_realtime.transport import Closed
+
+from .scripted_server import ScriptedServer, leaving_raises, opened
+
+
+class NeverDialled(Endpoint):
+    """Its credentials never come."""
+
+    async def connect_request(self, *, path: str = "realtime", query: Mapping[str, str]) -> ConnectRequest:
+        await trio.sleep_forever()
+        raise AssertionError
+
+
+def living() -> int:
+    return trio.lowlevel.current_statistics().tasks_living
+
+
+def silent() -> ScriptedServer:
+    return ScriptedServer(created=False)
+
+
+def unconfirmed() -> ScriptedServer:
+    server = ScriptedServer()
+    server.ignore("session.update")
+    return server
+
+
+@pytest.mark.parametrize("make", [silent, unconfirmed])
+async def test_cancelling_while_the_server_is_silent_leaves_at_once(
+    make: type[ScriptedServer], autojump_clock: MockClock
+) -> None:
+    server, before = make(), living()
+    with trio.move_on_after(3) as scope:
+        async with open_session(transport=server):
+            raise AssertionError("it cannot have opened")
+    assert scope.cancelled_caught
+    assert trio.current_time() == 3
+    assert living() == before
+    assert server.cut
+
+
+async def test_cancelling_before_the_dial_is_done_leaves_at_once(autojump_clock: MockClock) -> None:
+    before = living()
+    with trio.move_on_after(3) as scope:
+        async with open_session(endpoint=NeverDialled("wss://x.example/v1/realtime")):
+            raise AssertionError("it cannot have opened")
+    assert scope.cancelled_caught
+    assert trio.current_time() == 3
+    assert living() == before
+
+
+async def test_credentials_that_never_come_are_a_connect_timeout(autojump_clock: MockClock) -> None:
+    before = living()
+    with pytest.raises(ConnectTimeout, match="credentials"):
+        async with open_session(endpoint=NeverDialled("wss://x.example/v1/realtime"), connect_timeout=4):
+            raise AssertionError("it cannot have opened")
+    assert trio.current_time() == 4
+    assert living() == before
+
+
+@pytest.mark.parametrize(("make", "missing"), [(silent, "session.created"), (unconfirmed, "session.updated")])
+async def test_a_silent_server_is_a_connect_timeout_at_the_deadline(
+    make: type[ScriptedServer], missing: str, autojump_clock: MockClock
+) -> None:
+    server, before = make(), living()
+    with pytest.raises(ConnectTimeout, match=missing):
+        async with open_session(transport=server, connect_timeout=7):
+            raise AssertionError("it cannot have opened")
+    assert trio.current_time() == 7
+    assert living() == before
+
+
+async def test_a_refused_session_leaves_nothing(autojump_clock: MockClock) -> None:
+    server, before = ScriptedServer(created=False), living()
+    server.push_error()
+    with pytest.raises(SessionRefused):
+        async with open_session(transport=server):
+            raise AssertionError("it cannot have opened")
+    assert trio.current_time() == 0
+    assert living() == before
+
+
+async def test_a_normal_exit_closes_politely_and_at_once(autojump_clock: MockClock) -> None:
+    before = living()
+    async with opened() as (_, server):
+        pass
+    assert server.closed == 1000
+    assert not server.cut
+    assert trio.current_time() == 0
+    assert living() == before
+
+
+async def test_the_peer_sees_the_close_code_of_a_normal_exit(autojump_clock: MockClock) -> None:
+    client, peer = memory_transport_pair()
+    closed: list[Closed] = []
+
+    async def serve() -> None:
+        await peer.send(b'{"type":"session.created","session":{"type":"realtime"}}')
+        await peer.send(b'{"type":"session.updated","session":{"type":"realtime"}}')
+        closed.append(await peer.pump(lambda payload, binary=False: None))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        async with open_session(transport=client):
+            pass
+    assert closed == [Closed(1000)]
+
+
+async def test_the_bodys_own_exception_closes_politely(autojump_clock: MockClock) -> None:
+    before = living()
+    server = ScriptedServer()
+    with pytest.raises(LookupError):
+        async with opened(server):
+            raise LookupError
+    assert server.closed == 1000
+    assert living() == before
+
+
+async def test_a_cancelled_scope_closes_without_waiting_for_anybody(autojump_clock: MockClock) -> None:
+    server, before = ScriptedServer(), living()
+    server.close_hangs = True
+    with trio.CancelScope() as scope:
+        async with opened(server) as (session, _):
+            server.reads = False
+            await session.append_audio(b"\0" * 2000)
+            scope.cancel()
+            await trio.sleep_forever()
+    assert trio.current_time() == 0
+    assert server.cut
+    assert living() == before
+
+
+async def test_a_cancelled_scope_whose_body_ends_without_a_checkpoint_closes_at_once_and_is_cancelled(
+    autojump_clock: MockClock,
+) -> None:
+    server = ScriptedServer()
+    server.close_hangs = True
+    with trio.CancelScope() as scope:
+        async with opened(server):
+            scope.cancel()
+        raise AssertionError("the exit is a checkpoint")
+    assert trio.current_time() == 0
+
+
+async def test_a_close_that_is_never_answered_is_given_up_in_time(autojump_clock: MockClock) -> None:
+    server, before = ScriptedServer(), living()
+    server.close_hangs = True
+    async with opened(server, close_timeout=2.5):
+        pass
+    assert trio.current_time() == 2.5
+    assert server.cut
+    assert living() == before
+
+
+async def test_what_is_queued_is_written_before_the_close(autojump_clock: MockClock) -> None:
+    async with opened() as (session, server):
+        for _ in range(300):
+            await session.append_audio(b"\0" * 1000)
+    assert server.types().count("input_audio_buffer.append") == 300
+
+
+async def test_a_peer_that_does_not_read_is_given_up_in_time(autojump_clock: MockClock) -> None:
+    server, before = ScriptedServer(), living()
+    async with opened(server) as (session, _):
+        server.reads = False
+        await session.append_audio(b"\0" * 4000)
+        await trio.testing.wait_all_tasks_blocked()
+        await session.append_audio(b"\0" * 4000)
+    assert trio.current_time() == 1
+    assert server.cut
+    assert living() == before
+
+
+async def test_cancelling_a_polite_close_ends_it_at_once(autojump_clock: MockClock) -> None:
+    server, before = ScriptedServer(), living()
+    server.close_hangs = True
+    with trio.move_on_after(0.25) as scope:
+        async with opened(server):
+            pass
+    assert scope.cancelled_caught
+    assert trio.current_time() == 0.25
+    assert living() == before
+
+
+async def test_a_connection_that_ends_during_the_close_is_no_error(autojump_clock: MockClock) -> None:
+    server, before = ScriptedServer(), living()
+    async with trio.open_nursery() as nursery:
+        async with opened(server) as (session, _):
+            server.reads = False
+            await session.append_audio(b"\0" * 4000)
+
+            async def end_soon() -> None:
+                await trio.sleep(0.1)
+                server.end(Closed(1001, "going away"))
+
+            nursery.start_soon(end_soon)
+        assert session.failure is None
+        assert trio.current_time() == 0.1, "a writer that is gone is not waited for"
+    assert living() == before
+
+
+async def test_a_failed_session_leaves_nothing(autojump_clock: MockClock) -> None:
+    server, before = ScriptedServer(), living()
+    with leaving_raises(ConnectionLost):
+        async with opened(server):
+            server.end(Closed(1011, "oops"))
+            await trio.sleep_forever()
+    assert trio.current_time() == 1
+    assert living() == before
+
+
+async def test_a_body_that_ends_after_a_failure_is_not_held_up(autojump_clock: MockClock) -> None:
+    server, before = ScriptedServer(), living()
+    server.close_hangs = True
+    with leaving_raises(ConnectionLost):
+        async with opened(server):
+            server.end(Closed(1011, "oops"))
+            await trio.testing.wait_all_tasks_blocked()
+    assert trio.current_time() == 0
+    assert living() == before
+
+
+async def test_tasks_that_wait_for_the_session_are_woken_by_its_end(autojump_clock: MockClock) -> None:
+    outcomes: list[object] = []
+    async with trio.open_nursery() as nursery:
+        async with opened() as (session, server):
+            server.ignore("input_audio_buffer.clear")
+
+            async def command() -> None:
+                with pytest.raises(trio.ClosedResourceError) as caught:
+                    await session.clear_audio()
+                outcomes.append(caught.value)
+
+            async def wait_item() -> None:
+                with pytest.raises(trio.ClosedResourceError) as caught:
+                    await session.wait_item()
+                outcomes.append(caught.value)
+
+            async def iterate() -> None:
+                with session.updates() as updates:
+                    outcomes.append([update async for update in updates])
+
+            for task in (command, wait_item, iterate):
+                nursery.start_soon(task)
+            await trio.testing.wait_all_tasks_blocked()
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(outcomes) == 3
+        assert [] in outcomes
+
+
+async def test_a_simulated_server_sees_the_end(autojump_clock: MockClock) -> None:
+    simulator, before = Simulator(), living()
+    async with simulated_transport(simulator) as transport, open_session(transport=transport) as session:
+        await session.send_message("hello")
+    assert simulator.connections[0].received[0]["type"] == "session.update"
+    assert living() == before
