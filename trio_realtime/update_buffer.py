@@ -49,8 +49,7 @@ def delta_bytes(update: object) -> int:
         return UPDATE_BYTES + len(delta.audio or delta.text or delta.transcript or delta.arguments or b"")
     event: object = update.event if type(update) is RawEvent else update
     if isinstance(event, _DELTA_EVENTS):
-        content: str | bytes = getattr(event, "delta", None) or getattr(event, "audio", b"")
-        return UPDATE_BYTES + len(content)
+        return UPDATE_BYTES + len(cast("str | bytes", getattr(event, "delta", None) or getattr(event, "audio", b"")))
     return 0
 
 
