@@ -250,7 +250,12 @@ class Machine:
         interrupted = updates.Interrupted(
             item_id=interruption.item_id or (None if latest is None else latest.id), heard_ms=interruption.heard_ms
         )
-        return Effects(urgent=(*cancelled.urgent, *self._cuts(interruption)), publish=(*cancelled.publish, interrupted))
+        beside = [each for each in interruption.response_ids if each in self._items.beside]
+        for response_id in beside:
+            cancel = client.ResponseCancel(event_id=self._new_id("event"), response_id=response_id)
+            cancelled = combined(cancelled, self.responses.cancel(cancel))
+        own = Effects(urgent=(*cancelled.urgent, *self._cuts(interruption)), publish=(interrupted,))
+        return combined(own, self.responses.tools.interrupt(turn_detected=False))
 
     def stop_response(self, response_id: str) -> Effects:
         """A response has to stop, and what is still to be heard of it must not be heard."""

@@ -57,7 +57,16 @@ class PlaybackEvents:
         if effects.publish:  # otherwise the delta was not wanted
             item = self._conversation.get(event.item_id)
             if item is not None:
-                self.ledger.received(event.item_id, event.content_index, event.response_id, item.encoding, event.delta)
+                part = item.part(event.content_index, "output_audio")
+                position = part.audio_held_bytes + part.audio_evicted_bytes - len(event.delta)
+                self.ledger.received(
+                    event.item_id,
+                    event.content_index,
+                    event.response_id,
+                    item.encoding,
+                    event.delta,
+                    position_bytes=max(position, 0),
+                )
         return effects
 
     def _audio_done(self, event: server.ResponseOutputAudioDone, effects: Effects) -> Effects:
@@ -79,9 +88,10 @@ class PlaybackEvents:
         self.ledger.item_truncated(event.item_id, event.content_index, event.audio_end_ms)
         return effects
 
-    def _response_done(self, event: server.ResponseDone, effects: Effects) -> Effects:
-        if event.response is not None:
-            self.ledger.response_done(event.response.id)
+    def _response_done(self, _: server.ResponseDone, effects: Effects) -> Effects:
+        for update in effects.publish:  # a malformed event has no id, but is known to be the end of one
+            if isinstance(update, updates.ResponseDone):
+                self.ledger.response_done(update.response.id)
         return effects
 
     def _speech_started(self, _: server.InputAudioBufferSpeechStarted, effects: Effects) -> Effects:

@@ -262,6 +262,8 @@ class ResponseEvents:
             self.usage = response.usage
             self.total_usage = added_usage((self.total_usage, response.usage))
         response_id = response.id or self.sequencer.active_id or ""
+        if response.id is None:
+            response = msgspec.structs.replace(response, id=response_id or None)
         turn_id = self._turns.created(response_id, request_id)
         publish.append(updates.ResponseDone(response=response, turn_id=turn_id))
         self._formats.forget_response(response_id)
