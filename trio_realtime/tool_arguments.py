@@ -180,8 +180,8 @@ def _docstring(function: Callable[..., object]) -> tuple[str | None, dict[str, s
     import docstring_parser  # noqa: PLC0415
 
     try:
-        parsed = docstring_parser.parse(text)
-    except docstring_parser.ParseError:
+        parsed = docstring_parser.parse(function.__doc__ or text)  # as it was written: it dedents once itself
+    except (docstring_parser.ParseError, LookupError):  # an IndexError, for a field list without a name
         return text, {}
     descriptions = {each.arg_name: " ".join(each.description.split()) for each in parsed.params if each.description}
     return (parsed.description or "").strip() or None, descriptions

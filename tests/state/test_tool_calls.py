@@ -159,7 +159,13 @@ def test_a_response_that_the_users_turn_cancelled_gets_its_outputs_and_no_follow
 
 @pytest.mark.parametrize(
     ("status", "reason"),
-    [("cancelled", "client_cancelled"), ("cancelled", None), ("incomplete", "max_output_tokens"), (None, None)],
+    [
+        ("cancelled", "client_cancelled"),
+        ("cancelled", None),
+        ("incomplete", "max_output_tokens"),
+        ("completed", "turn_detected"),
+        (None, None),
+    ],
 )
 def test_a_response_that_ended_in_any_other_way_is_followed_up(status: str | None, reason: str | None) -> None:
     calls = ledger()
