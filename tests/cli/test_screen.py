@@ -90,7 +90,11 @@ async def test_a_second_turn_gets_a_line_of_its_own(hold: HoldDemo, autojump_clo
     speech = load_voice("interruption") + load_voice("interruption")
     report = await hold(simulator("Stop.", "Stop, I said."), speech=speech, screen=watched.screen)
     assert len(report.turns) == 2
-    assert watched.text.count("╰") == 2
+    lines = watched.text.splitlines()
+    first, second = [index for index, line in enumerate(lines) if "╰" in line]
+    assert lines[first][MARGIN] == lines[second][MARGIN] == "╰"  # the second line of bars begins within its turn
+    assert max(len(lines[second]), len(lines[first])) <= 80
+    assert abs(len(lines[second]) - len(lines[second - 1])) <= 1
     assert watched.text.count("your turn: ") == 2
 
 
