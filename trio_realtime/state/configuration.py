@@ -169,7 +169,10 @@ def _checked(value: object, kind: type[_S], what: str) -> _S:
 
 def _unknown_keys(given: Any, known: Any, where: str) -> list[str]:
     """Keys that the structs ignored: the server refuses a whole update for one of them."""
-    if not isinstance(given, dict) or not isinstance(known, dict) or where in {".tracing.metadata"}:
+    if isinstance(given, list) and isinstance(known, list):
+        pairs = zip(cast("Sequence[Any]", given), cast("Sequence[Any]", known), strict=True)
+        return [key for index, pair in enumerate(pairs) for key in _unknown_keys(*pair, f"{where}[{index}]")]
+    if not isinstance(given, dict) or not isinstance(known, dict):
         return []
     keys, kept = cast("dict[str, Any]", given), cast("dict[str, Any]", known)
     lost: list[str] = []
