@@ -19,6 +19,7 @@ def main() -> None:
         print(deltas.as_json(rows))
         return
     table = Table("subject", "bytes of PCM16", "CPU µs per delta", "lowest - highest", "ratio", title="deltas")
+    subjects = list(dict.fromkeys(row.subject for row in rows))
     for row in rows:
         table.add_row(
             row.subject,
@@ -26,7 +27,7 @@ def main() -> None:
             f"{row.median_us:.1f}",
             f"{row.lowest_us:.1f} - {row.highest_us:.1f}",
             f"{row.ratio:.2f}",
-            end_section=row is rows[-1] or row.subject == [*deltas.SUBJECTS][-1],
+            end_section=row.subject == subjects[-1],
         )
     Console().print(table)
 

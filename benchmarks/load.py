@@ -1,7 +1,7 @@
 """A server that only serves load: plain sockets, frames encoded beforehand, in a process of its own.
 
-It speaks as much of the protocol as a client needs to get going: it accepts any upgrade, sends `session.created`, answers
-the first message with `session.updated`, and the second with everything it has, as fast as the client reads.
+It speaks as much of the protocol as a client needs to get going: it accepts any upgrade, sends `session.created`,
+answers the first message with `session.updated`, and the second with everything it has, as fast as the client reads.
 """
 
 import base64
