@@ -115,8 +115,7 @@ def session_config(keywords: SessionKeywords) -> SessionConfig:
         given: Any = keywords["tools"]
         if isinstance(given, str) or not isinstance(given, Sequence):
             raise ConfigError(f"tools must be a list, not {type(given).__name__}")
-        listed: Sequence[Any] = given
-        defined = [getattr(each, "definition", each) for each in listed]
+        defined = [getattr(each, "definition", each) for each in cast("list[Any]", given)]
         keywords = {**keywords, "tools": defined}
     return checked_config({"type": "realtime", **_in_wire_shape(keywords, SessionKeywords, "session")})
 
