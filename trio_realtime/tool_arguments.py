@@ -25,7 +25,7 @@ _MAX_SHOWN_SCHEMA = 500
 """Characters of a schema that a message to the model repeats; it has the whole in the definition of the tool."""
 
 _DATA_KEYWORDS = frozenset({"default", "enum", "const", "examples"})
-_UNENCODABLE = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError, AttributeError)
+_UNENCODABLE = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError)
 
 
 class ArgumentsError(ValueError):

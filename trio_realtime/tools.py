@@ -357,7 +357,7 @@ def encoded_output(value: Any) -> str:
     """
     try:
         encoded = value.encode() if isinstance(value, str) else msgspec.json.encode(value)
-    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError, AttributeError) as error:
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"the result cannot be encoded as JSON: {error}") from error
     if len(encoded) > MAX_OUTPUT_BYTES:
         raise ValueError(f"the result is too large: {len(encoded)} bytes, of at most {MAX_OUTPUT_BYTES}")
