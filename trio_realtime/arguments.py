@@ -32,6 +32,8 @@ def new_id(prefix: str) -> str:
 
 def response_create(params: ResponseParams | None, keywords: ResponseKeywords) -> client.ResponseCreate:
     """The request that the struct and the keywords ask for together; raises `ConfigError` for what is not valid."""
+    if params is not None and not isinstance(params, ResponseParams):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigError(f"params must be a ResponseParams, not {type(params).__name__}; or pass keywords")
     both = merged(ResponseParams() if params is None else params, response_params(keywords))
     if isinstance(both.metadata, dict) and PRIVATE_KEY in both.metadata:
         raise ConfigError(f"the metadata key {PRIVATE_KEY!r} is this library's own; use another")

@@ -30,6 +30,9 @@ T = TypeVar("T")
 _RETRYABLE = frozenset({"stalled", "rate_limit_exceeded", "server_error", "overloaded", "timeout"})
 """Codes and types of failures that may pass."""
 
+_LASTING = frozenset({"insufficient_quota", "invalid_api_key"})
+"""Codes of failures that do not pass, whatever their type."""
+
 
 class TurnStream(Generic[T]):
     """What a turn gives of one kind, in order, from its beginning; iterate it.
@@ -178,6 +181,10 @@ class Turn:
             self._response_ids.add(update.response.id)
         elif isinstance(update, ResponseDone):
             self.responses.append(update.response)
+            for stated in update.response.output or ():
+                item = self._scope.machine.conversation.get(stated.id or "")
+                if item is not None:
+                    self._take_item(item)  # one of which no delta came
             if not self._follow:
                 self._finish()
         else:
@@ -201,11 +208,14 @@ class Turn:
 
     def _take(self, update: ItemUpdated) -> None:
         self.deltas.append(update)
-        if update.item.id not in self._item_ids:
-            self._item_ids.add(update.item.id)
-            self.items.append(update.item)
+        self._take_item(update.item)
         if self._news:
             self._news.unpark_all()
+
+    def _take_item(self, item: ConversationItem) -> None:
+        if item.id not in self._item_ids:
+            self._item_ids.add(item.id)
+            self.items.append(item)
 
     def _finish(self) -> None:
         if self.responses:
@@ -239,10 +249,14 @@ class RespondScope:
         self._request = request
         self._message = message
         self._turn = Turn(scope, str(request.event_id), follow=follow)
+        self._entered = False
 
     async def __aenter__(self) -> Turn:
         await trio.lowlevel.checkpoint()
         self._scope.check_open()
+        if self._entered:
+            raise trio.ClosedResourceError("this turn was entered before; ask for another with session.respond")
+        self._entered = True
         self._scope.fanout.add(self._turn)
         try:
             self._scope.begin_turn(self._turn, self._request, self._message)
@@ -254,8 +268,10 @@ class RespondScope:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._turn.leave(exc_type)
-        self._forget()
+        try:
+            self._turn.leave(exc_type)
+        finally:
+            self._forget()
         if exc_type is None:
             await trio.lowlevel.checkpoint()
 
@@ -280,7 +296,10 @@ def response_error(response: Response) -> ResponseError | None:
         f"the response {response.id} was {response.status}: {reason or 'the server does not say why'}",
         response_id=response.id,
         status_details=details,
-        retryable=kind is ResponseFailed and error is not None and not _RETRYABLE.isdisjoint({error.code, error.type}),
+        retryable=kind is ResponseFailed
+        and error is not None
+        and error.code not in _LASTING
+        and not _RETRYABLE.isdisjoint({error.code, error.type}),
     )
 
 
