@@ -1,5 +1,7 @@
 """Structured concurrency for the OpenAI Realtime API: sessions as Trio scopes, updates as channels."""
 
+import logging
+
 from .arguments import new_id as new_id
 from .channels import ChannelStatistics as ChannelStatistics, UpdateChannel as UpdateChannel
 from .connection import RealtimeConnection as RealtimeConnection, open_connection as open_connection
@@ -67,11 +69,18 @@ from .tools import Tool as Tool, ToolContext as ToolContext, tool as tool
 from .turn import Turn as Turn, TurnStream as TurnStream
 from .wire.server_events import ProtocolIssue as ProtocolIssue
 from .wire.session_config import (
+    AudioConfig as AudioConfig,
+    AudioInputConfig as AudioInputConfig,
+    AudioOutputConfig as AudioOutputConfig,
     FunctionTool as FunctionTool,
     McpTool as McpTool,
     SemanticVad as SemanticVad,
     ServerVad as ServerVad,
     SessionConfig as SessionConfig,
     Transcription as Transcription,
+    TranscriptionAudioConfig as TranscriptionAudioConfig,
     TranscriptionSessionConfig as TranscriptionSessionConfig,
 )
+
+# A library that is not told where to log stays silent; what it logs is raised as well.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
