@@ -26,19 +26,22 @@ class Playback(trio.abc.ReceiveChannel[PlaybackChunk]):
         self._ledger: PlaybackLedger | None = None
         self._news = trio.lowlevel.ParkingLot()
         self._receiving = False
-        self._ended = False
+        self._closed = False  # by this side
+        self._ended = False  # by the session
         self._error: BaseException | None = None
 
     async def __aenter__(self) -> "Playback":
         await trio.lowlevel.checkpoint()
         self._scope.check_open()
+        if self._closed:
+            raise trio.ClosedResourceError("this playback was left; open another with session.playback")
         self._ledger = self._scope.begin_playback(self)
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if exc_type is not None and self._sounding():
+        if exc_type is not None and self._sounding() and not (self._closed or self._ended):
             self._scope.interrupt(None, None)
         self._close()
         if exc_type is None:
@@ -51,7 +54,7 @@ class Playback(trio.abc.ReceiveChannel[PlaybackChunk]):
 
     def _close(self) -> None:
         self._scope.end_playback(self)
-        self._ended = True
+        self._closed = True
         self._news.unpark_all()
 
     @property
@@ -126,15 +129,15 @@ class Playback(trio.abc.ReceiveChannel[PlaybackChunk]):
             RealtimeError: The session failed first.
         """
         await trio.lowlevel.checkpoint()
-        while not self._ended and (self._sounding() or self._scope.machine.responses.busy):
+        while not (self._closed or self._ended) and (self._sounding() or self._scope.machine.responses.busy):
             await self._news.park()
-        if self._ended:
-            if self._error is not None:
-                raise own_instance(self._error)
+        if self._error is not None and not self._closed:
+            raise own_instance(self._error)
+        if self._closed or self._ended:
             raise trio.ClosedResourceError("the playback ended before everything was heard")
 
-    def push(self, update: Any) -> None:
-        """The session published an update; it may mean audio, or that there will be no more."""
+    def push(self, update: Any = None) -> None:
+        """Something has happened; it may mean audio, or that there will be no more."""
         del update
         if self._news:
             self._news.unpark_all()
@@ -146,7 +149,7 @@ class Playback(trio.abc.ReceiveChannel[PlaybackChunk]):
         self._news.unpark_all()
 
     def _open(self) -> PlaybackLedger:
-        if self._ledger is None or (self._ended and not self._scope.fanout.ended):
+        if self._ledger is None or self._closed:
             raise trio.ClosedResourceError("the playback is not open: use it inside `async with session.playback()`")
         return self._ledger
 

@@ -614,7 +614,9 @@ class RealtimeSession:
 
         Entering sends the message, if there is one, and the request, which waits while another response is under way.
         Leaving before the turn is done cancels it, also when the scope is cancelled: the `response.cancel`, by id, is
-        in the outbox at once. A turn that did not complete and that nobody read to its end raises on leaving.
+        in the outbox at once. What of it is still to be heard by then is cut as in `interrupt`, where there is a
+        `playback`; without one nothing is truncated. A turn that did not complete and that nobody read to its end
+        raises on leaving.
 
         Args:
             message: What the user says first, as in `send_message`; None asks for a response to what is there.
@@ -639,13 +641,27 @@ class RealtimeSession:
         return RespondScope(self._scope, request, item, follow=follow)
 
     async def wait_for_reply(self) -> TurnDone:
-        """Wait until the next turn of the assistant is done: its last response, after its tools.
+        """Wait until the turn of the assistant is done: its last response, after its tools.
+
+        It is the turn that is under way or wanted; else the last one, if nobody waited for it and it was not cancelled;
+        else the next. So it does not matter how late this is called after `send_message`. Turns beside the conversation
+        do not count, nor those that `respond` has seen to their end.
 
         Raises:
             trio.ClosedResourceError: The session ended first.
             RealtimeError: It failed first.
         """
-        return await self.wait_for(TurnDone)
+        self._scope.check_open()
+        reply = None if self._machine.responses.replying else self._scope.replies.take()
+        if reply is not None:
+            await trio.lowlevel.checkpoint()
+            return reply
+        with self.updates(TurnDone, name="wait_for_reply") as turns:
+            async for reply in turns:
+                if not reply.beside:
+                    self._scope.replies.seen(reply)
+                    return reply
+        raise trio.ClosedResourceError("the session ended before there was a reply")
 
     async def cancel_response(self, response_id: str | None = None) -> Response | None:
         """Cancel a response; nothing is sent when it is not under way.
@@ -700,6 +716,8 @@ class RealtimeSession:
         Wire: `response.cancel`, then `conversation.item.truncate` at `played_samples * 1000 // rate`.
         """
         self._scope.check_open()
+        if played_samples is not None:
+            check_counts(0, played_samples=played_samples)
         self._scope.interrupt(item_id, played_samples)
         await trio.lowlevel.checkpoint()
 

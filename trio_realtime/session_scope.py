@@ -33,6 +33,7 @@ from .errors import (
 from .exception_groups import unwrap
 from .failure_context import add_context, raise_as_it_is
 from .outbox import Outbox
+from .replies import Replies
 from .state.effects import Effects
 from .state.machine import Machine
 from .state.playback import PlaybackLedger
@@ -120,6 +121,8 @@ class SessionScope:
     ) -> None:
         self.machine = machine
         self.fanout = Fanout()
+        self.replies = Replies()
+        self.fanout.add(self.replies)
         self.outbox = Outbox()
         self.failure: RealtimeError | None = None
         self.received_frames = 0
@@ -376,6 +379,8 @@ class SessionScope:
             waiter = self._waiters.get(settled.event_id)
             if waiter is not None:
                 waiter.settle(settled)
+        if effects.settle and self.playback is not None:
+            self.playback.push(effects)  # a response that was refused is not under way any more, and no update says so
         if effects.failure is not None:
             self.fail(effects.failure)
 
@@ -446,7 +451,7 @@ class SessionScope:
 
     def stop_turn(self, turn_id: str) -> None:
         """Nobody wants a turn any more: its cancel is in the outbox when this returns."""
-        self.apply(self.machine.responses.stop_turn(turn_id))
+        self.apply(self.machine.stop_turn(turn_id))
 
     def forget(self, *event_ids: str) -> None:
         """Nobody waits for these events any more."""
@@ -459,7 +464,7 @@ class SessionScope:
 
     def end_stalled(self, response_id: str, seconds: float) -> None:
         """Nothing has come of a response for so long: end it as one that failed."""
-        self.apply(self.machine.responses.end_stalled(response_id, seconds))
+        self.apply(self.machine.end_stalled(response_id, seconds))
 
     def begin_playback(self, playback: Subscriber) -> PlaybackLedger:
         """Somebody plays the audio from now on.

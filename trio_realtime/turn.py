@@ -188,6 +188,7 @@ class Turn:
             if not self._follow:
                 self._finish()
         else:
+            self._scope.replies.seen(update)
             self._finish()
 
     def end(self, error: BaseException | None) -> None:

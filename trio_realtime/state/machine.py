@@ -246,16 +246,31 @@ class Machine:
         elif self._playback is not None:
             interruption = self._playback.ledger.interrupt()
         cancelled = self.responses.cancel(client.ResponseCancel(event_id=self._new_id("event")))
-        latest = self.conversation.latest("assistant")
-        interrupted = updates.Interrupted(
-            item_id=interruption.item_id or (None if latest is None else latest.id), heard_ms=interruption.heard_ms
-        )
         beside = [each for each in interruption.response_ids if each in self._items.beside]
         for response_id in beside:
             cancel = client.ResponseCancel(event_id=self._new_id("event"), response_id=response_id)
             cancelled = combined(cancelled, self.responses.cancel(cancel))
-        own = Effects(urgent=(*cancelled.urgent, *self._cuts(interruption)), publish=(interrupted,))
-        return combined(own, self.responses.tools.interrupt(turn_detected=False))
+        own = Effects(urgent=cancelled.urgent)
+        return combined(own, self._cut(interruption), self.responses.tools.interrupt(turn_detected=False))
+
+    def stop_turn(self, turn_id: str) -> Effects:
+        """Nobody wants a turn any more: it is cancelled, and what is still to be heard of it must not be heard."""
+        response_ids = self.responses.responses_of(turn_id)
+        stopped = self.responses.stop_turn(turn_id)
+        if self._playback is None or not any(self._playback.ledger.plays(each) for each in response_ids):
+            return stopped
+        return combined(stopped, self._cut(self._playback.ledger.interrupt()))
+
+    def _cut(self, interruption: Interruption) -> Effects:
+        """What was not heard is cut; it is told unless a playback knows that nothing sounded."""
+        item_id = interruption.item_id
+        if item_id is None and self._playback is not None:
+            return Effects()
+        if item_id is None:
+            latest = self.conversation.latest("assistant")
+            item_id = None if latest is None else latest.id
+        interrupted = updates.Interrupted(item_id=item_id, heard_ms=interruption.heard_ms)
+        return Effects(urgent=self._cuts(interruption), publish=(interrupted,))
 
     def stop_response(self, response_id: str) -> Effects:
         """A response has to stop, and what is still to be heard of it must not be heard."""
@@ -265,10 +280,18 @@ class Machine:
             return self.interrupt(None, None)
         return self.responses.cancel(client.ResponseCancel(event_id=self._new_id("event"), response_id=response_id))
 
+    def end_stalled(self, response_id: str, seconds: float) -> Effects:
+        """Nothing has come of a response for so long: it ends as failed here, and the server is told to stop it."""
+        effects = self.responses.end_stalled(response_id, seconds)
+        return effects if self._playback is None else self._playback.observe(server.ResponseDone(), effects)
+
     def _cuts(self, interruption: Interruption) -> tuple[ClientEvent, ...]:
         """The cuts as they go out: named, so that a refusal can be told from others."""
         cuts: list[ClientEvent] = []
         for cut in interruption.cuts:
+            item = self.conversation.get(cut.item_id)
+            if item is None or not item.in_conversation:
+                continue  # said beside the conversation: the server keeps nothing of it
             event = msgspec.structs.replace(cut, event_id=self._new_id("event"))
             kind: Kind = "truncate" if isinstance(event, client.ConversationItemTruncate) else "delete"
             self._requests.add(Request(event_id=_id_of(event), kind=kind, key=event.item_id))

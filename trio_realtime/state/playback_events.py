@@ -96,11 +96,11 @@ class PlaybackEvents:
 
     def _speech_started(self, _: server.InputAudioBufferSpeechStarted, effects: Effects) -> Effects:
         """The user speaks: what sounds stops, and the server forgets what was not heard of it."""
-        if not self.speech_interrupts:
-            return effects
         others = tuple([update for update in effects.publish if not isinstance(update, updates.Interrupted)])
         if not self.ledger.sounding:
             return msgspec.structs.replace(effects, publish=others)
+        if not self.speech_interrupts:
+            return effects
         interruption = self.ledger.interrupt()
         interrupted = updates.Interrupted(item_id=interruption.item_id, heard_ms=interruption.heard_ms)
         return msgspec.structs.replace(

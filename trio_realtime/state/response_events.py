@@ -74,6 +74,15 @@ class ResponseEvents:
         """Whether a response of the conversation is under way, or wanted."""
         return self.sequencer.state is not State.IDLE or bool(self.sequencer.queued)
 
+    @property
+    def replying(self) -> bool:
+        """Whether a turn of the conversation is open, also while its tools run."""
+        return self._turns.replying
+
+    def responses_of(self, turn_id: str) -> tuple[str, ...]:
+        """The responses of an open turn, also those that are done."""
+        return self._turns.all_of(turn_id)
+
     # --- commands ---------------------------------------------------------------------------------------------------
 
     def create(self, event: client.ResponseCreate, *, automatic: bool, turn_id: str | None = None) -> Effects:
@@ -215,7 +224,7 @@ class ResponseEvents:
             known = response.id is not None and self._conversation_id is not None
             beside = known and response.conversation_id is None
         self._formats.take_response(response)
-        turn_id = self._turns.created(response.id or "", request_id)
+        turn_id = self._turns.created(response.id or "", request_id, beside=beside)
         params = self._params.pop(request_id or "", None)
         if params is not None:
             self._params[response.id or ""] = params
@@ -264,14 +273,15 @@ class ResponseEvents:
         response_id = response.id or self.sequencer.active_id or ""
         if response.id is None:
             response = msgspec.structs.replace(response, id=response_id or None)
-        turn_id = self._turns.created(response_id, request_id)
+        beside = self._items.end_beside(response_id) or (answered is not None and answered[0].kind == "create_beside")
+        turn_id = self._turns.created(response_id, request_id, beside=beside)
         publish.append(updates.ResponseDone(response=response, turn_id=turn_id))
         self._formats.forget_response(response_id)
         self._output.muted.discard(response_id)
         params = self._params.pop(response_id, None) or self._params.pop(request_id or "", None)
         followed = Effects()
         send: tuple[ClientEvent, ...] = ()
-        if self._items.end_beside(response_id) or (answered is not None and answered[0].kind == "create_beside"):
+        if beside:
             self.sequencer.remember(response.id, over=True)
         else:
             # What waits goes out first: a follow-up queues behind it, or the turn after next would come first.

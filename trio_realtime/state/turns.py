@@ -15,11 +15,19 @@ from .updates import TurnDone
 
 
 class TurnRecord(Struct, kw_only=True):
-    """One open turn: its id, the responses that are done, in order, and how much of it is still to come."""
+    """One open turn.
+
+    Attributes:
+        turn_id: Its id.
+        responses: Those that are done, in order.
+        holds: How much of it is still to come.
+        beside: Whether it stands beside the conversation.
+    """
 
     turn_id: str
     responses: list[Response] = []
     holds: int = 0
+    beside: bool = False
 
 
 class Turns:
@@ -40,8 +48,19 @@ class Turns:
         turn_id = self._of_request.pop(request_id, None)
         return None if turn_id is None else self.release(turn_id)
 
-    def created(self, response_id: str, request_id: str | None) -> str:
-        """A response is under way; gives the id of its turn, a new one unless it answers a request."""
+    @property
+    def replying(self) -> bool:
+        """Whether a turn of the conversation is open."""
+        return any(not record.beside for record in self._open.values())
+
+    def created(self, response_id: str, request_id: str | None, *, beside: bool = False) -> str:
+        """A response is under way; gives the id of its turn, a new one unless it answers a request.
+
+        Args:
+            response_id: The response.
+            request_id: The request that it answers, None for the server's own.
+            beside: Whether it stands beside the conversation.
+        """
         known = self._of_response.get(response_id)
         if known is not None:
             return known
@@ -50,6 +69,7 @@ class Turns:
             turn_id = response_id
             self.hold(turn_id)
         self._of_response[response_id] = turn_id
+        self._open[turn_id].beside |= beside
         return turn_id
 
     def turn_of(self, response_id: str | None) -> str | None:
@@ -63,6 +83,12 @@ class Turns:
     def responses_of(self, turn_id: str) -> tuple[str, ...]:
         """The responses of a turn that are under way."""
         return tuple([response_id for response_id, owner in self._of_response.items() if owner == turn_id])
+
+    def all_of(self, turn_id: str) -> tuple[str, ...]:
+        """The responses of an open turn, those that are done first."""
+        record = self._open.get(turn_id)
+        done = () if record is None else tuple([each.id for each in record.responses if each.id is not None])
+        return (*done, *self.responses_of(turn_id))
 
     def done(self, response_id: str, response: Response) -> TurnRecord | None:
         """A response is over; gives its turn, if that was the last of it."""
@@ -95,7 +121,7 @@ def turn_done(record: TurnRecord | None) -> tuple[TurnDone, ...]:
     if record is None or not record.responses:
         return ()
     usage = added_usage([response.usage for response in record.responses])
-    return (TurnDone(turn_id=record.turn_id, responses=tuple(record.responses), usage=usage),)
+    return (TurnDone(turn_id=record.turn_id, responses=tuple(record.responses), usage=usage, beside=record.beside),)
 
 
 def added_usage(usages: Iterable[Usage | None]) -> Usage:

@@ -168,11 +168,13 @@ class TurnDone(Struct, frozen=True, kw_only=True):
         turn_id: Its id, which is of this library's making.
         responses: Its responses as they ended, in order.
         usage: Tokens of all of them.
+        beside: Whether it stood beside the conversation (`conversation="none"`).
     """
 
     turn_id: str
     responses: tuple[Response, ...]
     usage: Usage
+    beside: bool = False
 
 
 class ToolCallStarted(Struct, frozen=True, kw_only=True):
