@@ -49,10 +49,10 @@ class ResponseEvents:
         formats: Formats,
         input_audio: InputAudio,
     ) -> None:
-        self.sequencer = ResponseSequencer()
+        self.sequencer: ResponseSequencer = ResponseSequencer()
         self.manual_turns = False
         self.usage: Usage | None = None
-        self.total_usage = Usage()
+        self.total_usage: Usage = Usage()
         self._turns = Turns()
         self._new_id = new_id
         self._requests = requests
@@ -63,7 +63,9 @@ class ResponseEvents:
         self._conversation_id: str | None = None
         self._unwanted_beside: set[str] = set()
         self._params: dict[str, ResponseParams] = {}
-        self.tools = ToolEvents(new_id=new_id, requests=requests, turns=self._turns, ask=self._ask_follow_up)
+        self.tools: ToolEvents = ToolEvents(
+            new_id=new_id, requests=requests, turns=self._turns, ask=self._ask_follow_up
+        )
         self.receivers: dict[type[Any], Callable[[Any], Effects]] = {
             server.ResponseCreated: self._created,
             server.ResponseDone: self._done,
@@ -105,7 +107,7 @@ class ResponseEvents:
             self._params[event_id] = params
         event = _with_token(event, params)
         if params.conversation == "none":
-            self._turns.requested(event_id, turn_id)
+            self._turns.requested(event_id, turn_id, beside=True)
             self._requests.add(Request(event_id=event_id, kind="create_beside", key=_token_of(event)))
             return Effects(send=(event,))
         if automatic and any(waiting.automatic for waiting in self.sequencer.queued):
@@ -192,6 +194,7 @@ class ResponseEvents:
         cancelled = self.cancel(client.ResponseCancel(event_id=self._new_id("event"), response_id=response_id))
         failed = Response(id=response_id, status="failed", status_details=details)
         ended = self._done(server.ResponseDone(response=failed))
+        self._output.muted.add(response_id)
         return combined(cancelled, msgspec.structs.replace(ended, event=None))
 
     # --- events -----------------------------------------------------------------------------------------------------
@@ -255,6 +258,7 @@ class ResponseEvents:
         response = _without_token(response)
         event = server.ResponseDone(event_id=event.event_id, response=response)
         if self.sequencer.is_over(response.id):
+            self._output.muted.discard(response.id)
             return Effects(event=event)  # done twice
         answered = None
         known = response.id is None or self.sequencer.knows(response.id)

@@ -38,10 +38,11 @@ class Turns:
         self._of_request: dict[str, str] = {}
         self._of_response: dict[str, str] = {}
 
-    def requested(self, request_id: str, turn_id: str | None = None) -> None:
+    def requested(self, request_id: str, turn_id: str | None = None, *, beside: bool = False) -> None:
         """A response is wanted: the first of a turn of its own, or a further one of `turn_id`."""
         self._of_request[request_id] = turn_id or request_id
         self.hold(turn_id or request_id)
+        self._open[turn_id or request_id].beside |= beside
 
     def dropped(self, request_id: str) -> TurnRecord | None:
         """A request will not be answered; gives the turn, if that was the last of it."""
