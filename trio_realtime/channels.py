@@ -67,7 +67,7 @@ class _Subscription(Generic[T]):
         self.types = types
         self.buffer: UpdateBuffer[T] = UpdateBuffer(name, max_buffer_bytes, overflow)
         self.waiting: OrderedDict[trio.lowlevel.Task, UpdateChannel[T]] = OrderedDict()
-        self.ended = False
+        self.ended: bool = False
         self.error: BaseException | None = None
         self.open_channels = 0
 
@@ -248,7 +248,7 @@ class Fanout:
         self._by_type: dict[type[object], tuple[Subscriber, ...]] = {}
         self._count = 0
         self._error: BaseException | None = None
-        self.ended = False
+        self.ended: bool = False
 
     def subscribe(
         self, types: tuple[type[T], ...], *, name: str | None, max_buffer_bytes: int, overflow: Overflow

@@ -62,8 +62,8 @@ class FrameWriter:
         fail: Callable[[ConnectionLost], object],
     ) -> None:
         self.error: Exception | None = None
-        self.bytes_sent = 0
-        self.messages_sent = 0
+        self.bytes_sent: int = 0
+        self.messages_sent: int = 0
         self._stream = stream
         self._write_timeout = write_timeout
         self._fail = fail

@@ -127,12 +127,12 @@ class AnswerReader:
         self._http.send(h11.Request(method="GET", target="/", headers=[("Host", ""), ("Upgrade", "websocket")]))
         self._http.send(h11.EndOfMessage())
         self._unread = b""
-        self.status = 0
+        self.status: int = 0
         self.headers: dict[str, str] = {}
-        self.body = b""
-        self.complete = False
-        self.upgrade = b""
-        self.early = b""
+        self.body: bytes = b""
+        self.complete: bool = False
+        self.upgrade: bytes = b""
+        self.early: bytes = b""
 
     def feed(self, data: bytes | bytearray) -> None:
         """Read the next bytes; `b""` is the end of the stream.

@@ -28,7 +28,7 @@ class Outbox:
         self._parking = trio.lowlevel.ParkingLot()
         self._idle = True  # nothing has been taken that is not written
         self._abandoned = False  # by the task that writes
-        self.closed = False
+        self.closed: bool = False
 
     @property
     def queued_bytes(self) -> int:

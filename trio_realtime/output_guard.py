@@ -16,7 +16,7 @@ from .errors import ConfigError
 from .session_scope import SessionScope
 from .state.updates import GuardTripped, ItemUpdated, ResponseDone, ResponseStarted
 
-logger = logging.getLogger("trio_realtime")
+logger: logging.Logger = logging.getLogger("trio_realtime")
 
 GuardFunction = Callable[[str], Awaitable[str | None]]
 
@@ -58,7 +58,7 @@ class _Watched:
 class GuardRunner:
     """Asks the guard about each response, in a task of its own."""
 
-    types = (ResponseStarted, ItemUpdated, ResponseDone)
+    types: tuple[type[Any], ...] = (ResponseStarted, ItemUpdated, ResponseDone)
 
     def __init__(self, scope: SessionScope, guard: OutputGuard) -> None:
         self._scope = scope

@@ -19,7 +19,7 @@ class Playback(trio.abc.ReceiveChannel[PlaybackChunk]):
     that were handed out before carry an earlier `generation` than `playback.generation` and are not to be played.
     """
 
-    types = (ItemUpdated, ItemCompleted, ItemDeleted, ItemTruncated, Interrupted, ResponseDone)
+    types: tuple[type[Any], ...] = (ItemUpdated, ItemCompleted, ItemDeleted, ItemTruncated, Interrupted, ResponseDone)
 
     def __init__(self, scope: SessionScope) -> None:
         self._scope = scope

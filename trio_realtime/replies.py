@@ -8,7 +8,7 @@ from .state.updates import TurnDone
 class Replies:
     """Remembers the last turn of the conversation that came to its end, until somebody takes it."""
 
-    types = (TurnDone,)
+    types: tuple[type[Any], ...] = (TurnDone,)
 
     def __init__(self) -> None:
         self._latest: TurnDone | None = None

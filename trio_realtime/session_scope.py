@@ -46,7 +46,7 @@ from .wire import client_events as client, server_events as server
 from .wire.client_events import ClientEvent
 from .wire.codec import Codec, encode_unknown
 
-logger = logging.getLogger("trio_realtime")
+logger: logging.Logger = logging.getLogger("trio_realtime")
 
 
 class CallRunner(Protocol):
@@ -120,14 +120,14 @@ class SessionScope:
         close_timeout: float,
     ) -> None:
         self.machine = machine
-        self.fanout = Fanout()
-        self.replies = Replies()
+        self.fanout: Fanout = Fanout()
+        self.replies: Replies = Replies()
         self.fanout.add(self.replies)
-        self.outbox = Outbox()
+        self.outbox: Outbox = Outbox()
         self.failure: RealtimeError | None = None
-        self.received_frames = 0
-        self.received_bytes = 0
-        self.sent_events = 0
+        self.received_frames: int = 0
+        self.received_bytes: int = 0
+        self.sent_events: int = 0
         self.playback: Subscriber | None = None
         self.calls: CallRunner | None = None
         self.companions: list[Callable[[], Awaitable[None]]] = []

@@ -12,7 +12,7 @@ from .state.updates import ItemAppended, ItemUpdated, ResponseDone, ResponseStar
 class StallWatch:
     """Ends a response of which nothing has come for `timeout` seconds, as one that failed."""
 
-    types = (ResponseStarted, ItemAppended, ItemUpdated, ResponseDone)
+    types: tuple[type[Any], ...] = (ResponseStarted, ItemAppended, ItemUpdated, ResponseDone)
 
     def __init__(self, scope: SessionScope, timeout: float) -> None:
         self._scope = scope

@@ -51,7 +51,8 @@ class ToolArguments:
 
     def __init__(self, function: Callable[..., object], *, name: str, injected: type) -> None:
         self.injected: str | None = None
-        self.description, descriptions = _docstring(function)
+        description, descriptions = _docstring(function)
+        self.description: str | None = description
         self._name = name
         hints = _hints(function, name)
         parameters: dict[str, inspect.Parameter] = {}
@@ -72,7 +73,7 @@ class ToolArguments:
             forbid_unknown_fields=True,
         )
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(struct)
-        self.schema = _schema(struct, parameters, hints, descriptions)
+        self.schema: Schema = _schema(struct, parameters, hints, descriptions)
 
     def parse(self, text: str) -> dict[str, Any]:
         """Read what the model wrote.

@@ -25,7 +25,7 @@ from .wire.session_config import FunctionTool, McpTool
 
 AnyTool = Tool[..., Any]
 
-logger = logging.getLogger("trio_realtime")
+logger: logging.Logger = logging.getLogger("trio_realtime")
 
 
 class _Approval:

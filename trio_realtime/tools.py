@@ -35,7 +35,7 @@ _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-logger = logging.getLogger("trio_realtime")
+logger: logging.Logger = logging.getLogger("trio_realtime")
 
 
 @final

@@ -85,7 +85,7 @@ class Turn:
         items: Its items, live, in the order in which they began.
     """
 
-    types = (ResponseStarted, ItemUpdated, ResponseDone, TurnDone)
+    types: tuple[type[Any], ...] = (ResponseStarted, ItemUpdated, ResponseDone, TurnDone)
 
     def __init__(self, scope: SessionScope, turn_id: str, *, follow: bool) -> None:
         self.deltas: list[ItemUpdated] = []
@@ -99,7 +99,7 @@ class Turn:
         self._news = trio.lowlevel.ParkingLot()
         self._error: BaseException | None = None
         self._told = False
-        self.is_done = False
+        self.is_done: bool = False
 
     # --- what a program asks of it ----------------------------------------------------------------------------------
 

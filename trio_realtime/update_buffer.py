@@ -70,8 +70,8 @@ class UpdateBuffer(Generic[T]):
     def __init__(self, name: str, max_bytes: int, overflow: Overflow) -> None:
         self.name = name
         self.max_bytes = max_bytes
-        self.held_bytes = 0
-        self.dropped = 0
+        self.held_bytes: int = 0
+        self.dropped: int = 0
         self.overflowed: SubscriberOverflow | None = None
         self._overflow: Overflow = overflow
         self._delta_bytes = 0

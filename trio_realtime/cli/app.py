@@ -42,7 +42,7 @@ SIMULATED_PACE = 0.3
 NOT_UNDERSTOOD = "(speech, which a simulator does not understand)"
 MAX_TURNS = 1000
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -18,7 +18,7 @@ class Recording:
 
     def __init__(self, path: Path, wav: wave.Wave_write) -> None:
         self.path = path
-        self.written_bytes = 0
+        self.written_bytes: int = 0
         self._wav = wav
 
     def write(self, pcm: bytes) -> None:

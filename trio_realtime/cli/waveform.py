@@ -31,12 +31,12 @@ class Waveform:
     """
 
     def __init__(self, total_ms: int, width: int, *, start_ms: int = 0, bars: str = BARS) -> None:
-        self.bar_ms = max(20, math.ceil(total_ms / width / 20) * 20)
+        self.bar_ms: int = max(20, math.ceil(total_ms / width / 20) * 20)
         self._width = width
         self._start_ms = start_ms
         self._bars = bars
         self._waiting = b""
-        self.drawn = 0
+        self.drawn: int = 0
 
     def extend(self, pcm: bytes) -> str:
         """Take audio, and give the bars that are whole now."""

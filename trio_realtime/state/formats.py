@@ -14,8 +14,8 @@ class Formats:
     """
 
     def __init__(self) -> None:
-        self.input = PCM16
-        self.output = PCM16
+        self.input: Encoding = PCM16
+        self.output: Encoding = PCM16
         self._by_response: dict[str, Encoding] = {}
 
     def take_session(self, info: SessionInfo | TranscriptionSessionInfo) -> None:

@@ -21,7 +21,7 @@ class InputAudioRing:
         self.max_bytes = max_bytes
         self._chunks: deque[bytes] = deque()
         self._held = 0
-        self.end = 0
+        self.end: int = 0
 
     @property
     def start(self) -> int:

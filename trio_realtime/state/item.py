@@ -46,12 +46,12 @@ class ItemPart:
     )
 
     def __init__(self, type: str) -> None:  # noqa: A002  the wire's name
-        self.type = type
-        self.text = ""
+        self.type: str = type
+        self.text: str = ""
         self.transcript: str | None = None
         self.image_url: str | None = None
-        self.audio_evicted_bytes = 0
-        self.truncated = False
+        self.audio_evicted_bytes: int = 0
+        self.truncated: bool = False
         self._chunks: list[bytes] = []
         self._held_bytes = 0
 
@@ -138,18 +138,18 @@ class ConversationItem:
     )
 
     def __init__(self, id: str, wire: Item, encoding: Encoding, *, in_conversation: bool = True) -> None:  # noqa: A002
-        self.id = id
+        self.id: str = id
         self.type: str = _type_of(wire)
         self.role = wire.role if isinstance(wire, Message) else None
         self.status: str | None = None
         self.name: str | None = None
         self.call_id: str | None = None
-        self.arguments = ""
+        self.arguments: str = ""
         self.output: str | None = None
-        self.encoding = encoding
+        self.encoding: Encoding = encoding
         self.wire = wire
-        self.in_conversation = in_conversation
-        self.completed = False
+        self.in_conversation: bool = in_conversation
+        self.completed: bool = False
         self._content: list[ItemPart] = []
 
     @property

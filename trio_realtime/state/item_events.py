@@ -72,7 +72,8 @@ class ItemEvents:
         request = self._requests.take_item(item_id, wire if may_be_ours else None)
         if done is None:
             # One event for two: an item that the model is not about to fill is final with it.
-            done = getattr(wire, "status", None) != "in_progress" and (request is not None or not _is_of_model(wire))
+            in_progress = bool(getattr(wire, "status", None) == "in_progress")
+            done = not in_progress and (request is not None or not _is_of_model(wire))
         if item is None or is_new:
             self._deleted.pop(item_id, None)
             if previous_item_id is None and request is not None:

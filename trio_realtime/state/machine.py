@@ -40,6 +40,8 @@ from .response_events import ResponseEvents
 EXPIRY_MARGIN_S = 5.0
 """A connection that ends this close to `expires_at` ended because of it."""
 
+_ENDS_OF_SPEECH = (server.InputAudioBufferSpeechStopped, server.InputAudioBufferTimeoutTriggered)
+
 
 class Machine:
     """What one session knows.
@@ -61,10 +63,10 @@ class Machine:
         malformed_run_limit: int,
         knows_all_items: bool = True,
     ) -> None:
-        self.conversation = Conversation(retained_audio_bytes)
+        self.conversation: Conversation = Conversation(retained_audio_bytes)
         self.info: SessionInfo | TranscriptionSessionInfo | None = None
         self.config: SessionConfig | TranscriptionSessionConfig = SessionConfig()
-        self.malformed_frames = 0
+        self.malformed_frames: int = 0
         self._knows_all_items = knows_all_items
         self._malformed_run_limit = malformed_run_limit
         self._malformed_run = 0
@@ -73,7 +75,7 @@ class Machine:
         self._input = InputAudio(self._formats.input, input_audio_seconds)
         self._items = ItemEvents(self.conversation, self._requests, self._formats)
         output = OutputEvents(self.conversation)
-        self.responses = ResponseEvents(
+        self.responses: ResponseEvents = ResponseEvents(
             new_id=new_id,
             requests=self._requests,
             items=self._items,
@@ -127,10 +129,11 @@ class Machine:
         Raises:
             ConfigError: It names an item that does not exist, or what does not fit the item. Nothing has changed.
         """
+        if isinstance(event, client.InputAudioBufferAppend):
+            self._input.append(event.audio)
+            return Effects(send=(event,))
+        event_id = _id_of(event)
         match event:
-            case client.InputAudioBufferAppend():
-                self._input.append(event.audio)
-                return Effects(send=(event,))
             case client.InputAudioBufferCommit():
                 self._input.commit()
                 return self._ask(event, "commit")
@@ -138,7 +141,7 @@ class Machine:
                 self._input.clear()
                 return self._ask(event, "clear")
             case client.SessionUpdate():
-                self._changes[_id_of(event)] = event.session
+                self._changes[event_id] = event.session
                 return self._ask(event, "update")
             case client.ConversationItemCreate():
                 return self._create_item(event)
@@ -147,7 +150,7 @@ class Machine:
                 return self._ask(event, "retrieve", event.item_id)
             case client.ConversationItemTruncate():
                 self._check_truncation(event)
-                self._requests.add(Request(event_id=_id_of(event), kind="truncate", key=event.item_id))
+                self._requests.add(Request(event_id=event_id, kind="truncate", key=event.item_id))
                 return Effects(urgent=(event,))
             case client.ConversationItemDelete():
                 self._check_known(event.item_id)
@@ -303,6 +306,11 @@ class Machine:
         detection = self._turn_detection()
         return detection is None or detection.interrupt_response is not False
 
+    def _speech_is_answered(self) -> bool:
+        """Whether the server begins a response by itself when the user has spoken."""
+        detection = self._turn_detection()
+        return detection is not None and detection.create_response is not False
+
     def _turn_detection(self) -> TurnDetection | None:
         """What the server says of it, or what it was asked for where it says nothing of its input."""
         heard = self.info.audio.input if self.info is not None and self.info.audio is not None else None
@@ -323,6 +331,8 @@ class Machine:
                 effects = combined(effects, self._output_item_done(event))
             elif type(event) is server.InputAudioBufferSpeechStarted and self._speech_interrupts():
                 effects = combined(effects, self.responses.tools.interrupt(turn_detected=True))
+            elif type(event) in _ENDS_OF_SPEECH:
+                self.responses.server_answers = self._speech_is_answered()
             return effects if self._playback is None else self._playback.observe(event, effects)
         if isinstance(event, ProtocolIssue):
             return self._malformed(event)
@@ -409,6 +419,8 @@ class Machine:
         if details.code == "session_expired":
             self._expired = details
         refused = self._requests.refuse(details)
+        if refused is None and details.code == "response_cancel_not_active":
+            return Effects(event=event)  # the cancel crossed `response.done` on the wire, which has settled it
         if refused is None:
             return Effects(publish=(updates.ErrorReported(error=server_error(details)),), event=event)
         request, settled = refused

@@ -117,8 +117,8 @@ class PlaybackLedger:
     """
 
     def __init__(self) -> None:
-        self.generation = 0
-        self.automatic = True
+        self.generation: int = 0
+        self.automatic: bool = True
         self._queue: dict[str, PlaybackItem] = {}
         self._past: dict[str, PlaybackItem] = {}
         self._cut_responses: dict[str, None] = {}

@@ -35,6 +35,7 @@ class ResponseEvents:
         sequencer: The state of the conversation's response.
         tools: The calls of tools.
         manual_turns: Whether turn detection is off, so that what was appended is committed before a response.
+        server_answers: Whether the server's own response to what the user said has still to come.
         usage: Of the last response that stated it.
         total_usage: Of all responses.
     """
@@ -51,6 +52,7 @@ class ResponseEvents:
     ) -> None:
         self.sequencer: ResponseSequencer = ResponseSequencer()
         self.manual_turns = False
+        self.server_answers = False
         self.usage: Usage | None = None
         self.total_usage: Usage = Usage()
         self._turns = Turns()
@@ -218,7 +220,11 @@ class ResponseEvents:
             return Effects(event=server.ResponseCreated(event_id=event.event_id, response=response))  # created twice
         settle: tuple[Settled, ...] = ()
         request_id = None
-        confirmed = self._requests.confirm_response(token, response)
+        confirmed = None
+        if token is None and self.server_answers:
+            self.server_answers = False  # this is it, even if a request of ours crosses it on the wire
+        else:
+            confirmed = self._requests.confirm_response(token, response)
         if confirmed is not None:
             request_id = confirmed[0].event_id
             settle = (confirmed[1],)

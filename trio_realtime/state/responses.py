@@ -85,7 +85,7 @@ class ResponseSequencer:
     """The state of the conversation's response, and the requests that wait for their turn."""
 
     def __init__(self) -> None:
-        self.state = State.IDLE
+        self.state: State = State.IDLE
         self.active_id: str | None = None
         self._sent: ResponseRequest | None = None
         self._overtaken = False

@@ -41,7 +41,7 @@ class ToolEvents:
         turns: Turns,
         ask: Callable[[client.ResponseCreate, str | None], Effects],
     ) -> None:
-        self.calls = ToolCalls()
+        self.calls: ToolCalls = ToolCalls()
         self.session_tool_choice: ToolChoice | None = None
         self._new_id = new_id
         self._requests = requests

@@ -64,7 +64,7 @@ class Listening:
         self._speech_start_ms = 0
         self._playback_end_ms = 0
         self._buffer = InputBuffer(self._input["format"]["type"])
-        self.idle_due = float("inf")
+        self.idle_due: float = float("inf")
         self.reconfigure(session)
 
     @property

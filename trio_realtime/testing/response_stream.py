@@ -99,8 +99,8 @@ class ResponseStream:
         self._output_count = 0
         self.response = response
         self.out_of_band = out_of_band
-        self.audio_ms = 0
-        self.steps = self._run()
+        self.audio_ms: int = 0
+        self.steps: Generator[float, None, None] = self._run()
         emit("response.created", response=deepcopy(response))
 
     @property

@@ -62,7 +62,7 @@ class SpeechDetector:
             self.prefix_ms = _SEMANTIC_PREFIX_MS
             self.silence_ms = _SEMANTIC_SILENCE_MS[turn_detection["eagerness"]]
             threshold = _SEMANTIC_THRESHOLD
-        self.speaking = False
+        self.speaking: bool = False
         self._level = threshold_level(threshold)
         self._format_type = format_type
         self._frame_bytes = FRAME_MS * BYTES_PER_MS[format_type]
