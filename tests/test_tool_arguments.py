@@ -50,6 +50,7 @@ class Circle(msgspec.Struct, tag="circle"):
 
 class Square(msgspec.Struct, tag="square"):
     side: str
+    radius: None = None  # it has none
 
 
 class Node(msgspec.Struct):
@@ -156,6 +157,7 @@ def test_a_type_that_contains_itself_stays_a_definition() -> None:
         (list[str], ["a"], ["a"]),
         (Range, Range(low=1), {"low": 1, "high": 10}),
         (int | None, None, None),
+        (dict[str, str], {"$ref": "x", "discriminator": "y"}, {"$ref": "x", "discriminator": "y"}),
     ],
 )
 def test_a_default_is_shown(hint: Any, default: Any, shown: Any) -> None:
@@ -414,7 +416,7 @@ FITTING: dict[str, Any] = {"place": {"lat": 1}, "days": 2}
             'Expected `str`, got `int` for `tree.children[1].name`; it has to be {"type":"string"}',
         ),
         ({"shape": {"type": "star"}}, "Invalid value 'star' for `shape.type`"),
-        ({"shape": {"type": "circle", "radius": "1"}}, 'for `shape.radius`; it has to be {"type":"number"}'),
+        ({"shape": {"type": "square", "side": 1}}, 'for `shape.side`; it has to be {"type":"string"}'),
         ({"colour": 1}, "there is no field `colour`; the fields are: place, days, unit, tags, tree, shape, ids"),
         ({"ids": {"x": "y"}}, "Expected `int`, got `str`"),
     ],
@@ -424,6 +426,11 @@ def test_the_model_is_told_which_field_is_wrong_and_what_belongs_there(change: d
         arguments_of(look).parse(json.dumps(FITTING | change))
     assert str(caught.value).startswith("the arguments of look are not valid: ")
     assert said in str(caught.value)
+
+
+def test_the_model_is_not_told_what_belongs_there_where_that_depends() -> None:
+    with pytest.raises(ArgumentsError, match=r"Expected `float`, got `str` for `shape\.radius`$"):
+        arguments_of(look).parse(json.dumps(FITTING | {"shape": {"type": "circle", "radius": "1"}}))
 
 
 def test_the_model_is_told_which_fields_a_nested_object_has() -> None:

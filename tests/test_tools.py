@@ -525,6 +525,30 @@ async def test_a_clean_up_that_fails_does_not_stop_a_cancellation(
     assert [record.getMessage() for record in caplog.records] == ["tool 'look' failed while it was cancelled"]
 
 
+async def test_what_ends_the_program_is_not_lost_in_a_cancellation() -> None:
+    @tool
+    async def look() -> None:
+        async def failing() -> None:
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise KeyboardInterrupt
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(failing)
+            nursery.start_soon(trio.sleep_forever)
+
+    async def call_and_cancel() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run, look)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await call_and_cancel()
+    assert caught.group_contains(KeyboardInterrupt)
+
+
 class Thread:
     """A sync function that says when it runs, and ends when it is told."""
 
@@ -628,7 +652,7 @@ async def test_progress_in_a_thread_is_handed_on_in_trio_before_the_call_ends() 
 
 async def test_progress_in_another_run_of_trio_comes_back_to_this_one() -> None:
     values: list[Any] = []
-    mine = context(values.append)
+    mine = context(lambda value: values.extend([value, threading.current_thread()]))
 
     @tool
     def look(call: ToolContext) -> None:
@@ -638,7 +662,7 @@ async def test_progress_in_another_run_of_trio_comes_back_to_this_one() -> None:
         trio.run(inner)
 
     await look.run("{}", mine)
-    assert values == ["from inside"]
+    assert values == ["from inside", threading.current_thread()]
 
 
 def test_progress_of_a_thread_that_outlives_the_program_is_lost() -> None:
