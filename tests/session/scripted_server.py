@@ -56,6 +56,7 @@ class ScriptedServer(MessageTransport):
                 {"type": "response.done", "response": {"id": event["response_id"], "status": "cancelled"}}
             ],
         }
+        self._held: list[tuple[Answer, Event]] = []
         self._responses = 0
         self._inbox: deque[bytes | None] = deque()  # None stands for a binary message
         self._ended: Closed | Exception | None = None
@@ -93,6 +94,19 @@ class ScriptedServer(MessageTransport):
         """Answer nothing to events of these types from now on."""
         for event_type in event_types:
             self.answers[event_type] = lambda _: []
+
+    def hold(self, event_type: str) -> None:
+        """Answer events of a type only in `answer_all`."""
+        answer = self.answers[event_type]
+        self.answers[event_type] = lambda event: self._held.append((answer, event)) or []  # type: ignore[func-returns-value]
+
+    def answer_all(self) -> None:
+        """Answer what was held, and everything from now on."""
+        for answer, event in self._held:
+            self.answers[event["type"]] = answer
+            for answered in answer(event):
+                self.push_raw(json.dumps(answered).encode())
+        self._held.clear()
 
     def end(self, ended: Closed | Exception) -> None:
         """End the connection, after what was pushed."""
@@ -151,8 +165,9 @@ class ScriptedServer(MessageTransport):
         for payload in payloads:
             event = json.loads(payload)
             self.received.append(event)
-            for answer in self.answers.get(event["type"], lambda _: [])(event):
-                self.push_raw(json.dumps(answer).encode())
+            answer = self.answers.get(event["type"])
+            for answered in [] if answer is None else answer(event):
+                self.push_raw(json.dumps(answered).encode())
         await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:

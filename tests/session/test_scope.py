@@ -108,12 +108,13 @@ async def test_the_peer_sees_the_close_code_of_a_normal_exit(autojump_clock: Moc
     client, peer = memory_transport_pair()
     closed: list[Closed] = []
 
-    async def serve() -> None:
-        await peer.send(b'{"type":"session.created","session":{"type":"realtime"}}')
-        await peer.send(b'{"type":"session.updated","session":{"type":"realtime"}}')
-        closed.append(await peer.pump(lambda payload, binary=False: None))
-
     async with trio.open_nursery() as nursery:
+
+        async def serve() -> None:
+            await peer.send(b'{"type":"session.created","session":{"type":"realtime"}}')
+            updated = b'{"type":"session.updated","session":{"type":"realtime"}}'
+            closed.append(await peer.pump(lambda payload, binary=False: nursery.start_soon(peer.send, updated)))
+
         nursery.start_soon(serve)
         async with open_session(transport=client):
             pass

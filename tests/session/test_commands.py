@@ -1,0 +1,534 @@
+"""Guarantee 3: commands are acknowledged, each by what answers it."""
+
+from __future__ import annotations
+
+import array
+import base64
+import json
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from hypothesis import given, settings, strategies as st
+from trio.testing import MockClock
+
+from trio_realtime import (
+    ConfigError,
+    ErrorReported,
+    ResponseDone,
+    ResponseStarted,
+    ServerError,
+    ServerVad,
+    open_session,
+)
+from trio_realtime.testing import Simulator, simulated_transport
+from trio_realtime.wire import client_events as client
+from trio_realtime.wire.responses import ResponseParams
+
+from .every_command import COMMANDS, prepare
+from .scripted_server import Event, ScriptedServer, opened
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+async def test_a_command_returns_the_servers_version(name: str) -> None:
+    command = COMMANDS[name]
+    async with opened() as (session, server):
+        await prepare(session, server, command)
+        assert command.shows(await command.run(session)) == command.expects
+        assert server.types()[1:] == [command.event_type]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+async def test_a_refused_command_raises_the_servers_words_and_the_session_goes_on(name: str) -> None:
+    command = COMMANDS[name]
+    async with opened() as (session, server):
+        await prepare(session, server, command)
+        answer = server.answers[command.event_type]
+        server.refuse(command.event_type, code="nope", param="x")
+        with session.updates(ErrorReported) as reported:
+            with pytest.raises(ServerError) as caught:
+                await command.run(session)
+            with pytest.raises(trio.WouldBlock):
+                reported.receive_nowait()
+        error = caught.value
+        assert error.message == str(error) == f"no {command.event_type}"
+        assert (error.type, error.code, error.param) == ("invalid_request_error", "nope", "x")
+        assert error.event_id == server.received[-1]["event_id"]
+        server.answers[command.event_type] = answer
+        await session.clear_audio()
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("update", {"param": "session.instructions"}),
+        ("create_item", {"param": "item.content"}),
+        ("commit_audio", {"code": "input_audio_buffer_commit_empty"}),
+        ("create_response", {"param": "response.metadata"}),
+    ],
+)
+async def test_a_refusal_without_event_id_is_known_by_what_it_is_about(name: str, fields: dict[str, str]) -> None:
+    command = COMMANDS[name]
+    async with opened() as (session, server):
+        await prepare(session, server, command)
+        server.refuse(command.event_type, with_event_id=False, **fields)
+        with pytest.raises(ServerError, match=f"no {command.event_type}"):
+            await command.run(session)
+
+
+async def test_an_error_that_answers_nothing_is_reported_to_everybody_and_settles_nobody() -> None:
+    async with opened() as (session, server):
+        server.ignore("input_audio_buffer.clear")
+        async with trio.open_nursery() as nursery:
+            with session.updates(ErrorReported) as one, session.updates() as other:
+                nursery.start_soon(session.clear_audio)
+                await trio.testing.wait_all_tasks_blocked()
+                server.push_error("a hiccup", code="hiccup", event_id="event_of_nobody")
+                for updates in (one, other):
+                    update = await updates.receive()
+                    assert isinstance(update, ErrorReported)
+                    assert (update.error.code, str(update.error)) == ("hiccup", "a hiccup")
+                server.push("input_audio_buffer.cleared")
+
+
+async def test_the_error_of_a_command_that_nobody_waits_for_is_reported() -> None:
+    async with opened() as (session, server):
+        server.ignore("input_audio_buffer.clear")
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await session.clear_audio()
+        with session.updates() as updates, session.events() as events:
+            await trio.testing.wait_all_tasks_blocked()
+            server.push_error("too late", event_id=server.received[-1]["event_id"])
+            update = await updates.receive()
+            assert isinstance(update, ErrorReported)
+            assert str(update.error) == "too late"
+            assert (await events.receive()).event.error.message == "too late"
+
+
+async def test_concurrent_commands_of_different_kinds_get_their_own_answers() -> None:
+    results: dict[str, object] = {}
+    names = ["update", "send_message", "create_item", "retrieve_item", "clear_audio", "create_response"]
+    async with opened() as (session, server):
+        await prepare(session, server)
+        server.reads = False
+
+        async def run(name: str) -> None:
+            results[name] = COMMANDS[name].shows(await COMMANDS[name].run(session))
+
+        async with trio.open_nursery() as nursery:
+            for name in names:
+                nursery.start_soon(run, name)
+            await trio.testing.wait_all_tasks_blocked()
+            server.read_on()
+    assert results == {name: COMMANDS[name].expects for name in names}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.booleans(), min_size=1, max_size=8), st.randoms(use_true_random=False))
+def test_concurrent_items_are_confirmed_or_refused_each_by_its_own_answer(refused: list[bool], random: Any) -> None:
+    async def main() -> None:
+        pending: list[Event] = []
+        outcomes: dict[int, object] = {}
+        server = ScriptedServer()
+        server.answers["conversation.item.create"] = lambda event: pending.append(event) or []  # type: ignore[func-returns-value]
+
+        async with opened(server) as (session, _):
+
+            async def send(index: int) -> None:
+                try:
+                    item = await session.send_message(str(index), respond=False)
+                    outcomes[index] = item and item.text
+                except ServerError as error:
+                    outcomes[index] = error.code
+
+            async with trio.open_nursery() as nursery:
+                for index in range(len(refused)):
+                    nursery.start_soon(send, index)
+                await trio.testing.wait_all_tasks_blocked()
+                random.shuffle(pending)
+                for event in pending:
+                    index = int(event["item"]["content"][0]["text"])
+                    if refused[index]:
+                        server.push_error(event_id=event["event_id"], code=f"refused {index}")
+                    else:
+                        server.push("conversation.item.added", item=event["item"])
+        assert outcomes == {index: f"refused {index}" if no else str(index) for index, no in enumerate(refused)}
+
+    trio.run(main, clock=MockClock(autojump_threshold=0))
+
+
+@pytest.mark.parametrize("with_event_id", [True, False])
+async def test_two_updates_get_their_own_answers_when_the_first_is_refused(*, with_event_id: bool) -> None:
+    server = ScriptedServer()
+    confirm = server.answers["session.update"]
+
+    def answer(event: Event) -> list[Event]:
+        if event["session"].get("instructions") != "bad":
+            return confirm(event)
+        error = {"message": "bad words", "param": "session.instructions"}
+        return [{"type": "error", "error": {**error, "event_id": event["event_id"]} if with_event_id else error}]
+
+    server.answers["session.update"] = answer
+    outcomes: list[object] = []
+    async with opened(server) as (session, _):
+        server.reads = False
+
+        async def update(words: str) -> None:
+            try:
+                info = await session.update(instructions=words)
+                outcomes.append(getattr(info, "instructions", None))
+            except ServerError as error:
+                outcomes.append(str(error))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(update, "bad")
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(update, "good")
+            await trio.testing.wait_all_tasks_blocked()
+            server.read_on()
+        assert sorted(map(str, outcomes)) == ["bad words", "good"]
+        assert getattr(session.config, "instructions", None) == "good"
+
+
+async def test_a_refused_update_leaves_the_configuration_as_it_was() -> None:
+    async with opened(instructions="first", voice="marin") as (session, server):
+        before = session.config
+        server.refuse("session.update")
+        with pytest.raises(ServerError):
+            await session.update(instructions="second", voice="cedar")
+        with pytest.raises(ConfigError):
+            await session.update(speed=9.0)
+        assert session.config == before
+
+
+async def test_an_update_merges_key_by_key_and_none_goes_out_as_null() -> None:
+    async with opened(instructions="first", turn_detection="server_vad") as (session, server):
+        await session.update(turn_detection=None, tracing=None, prompt=None, transcription=None, noise_reduction=None)
+        assert server.received[-1]["session"] == {
+            "type": "realtime",
+            "audio": {"input": {"turn_detection": None, "transcription": None, "noise_reduction": None}},
+            "tracing": None,
+            "prompt": None,
+        }
+        assert getattr(session.config, "instructions", None) == "first"
+
+
+async def test_turn_detection_type_is_what_the_server_says() -> None:
+    async with opened(turn_detection=ServerVad(threshold=0.7)) as (session, _):
+        assert session.turn_detection_type == "server_vad"
+        await session.update(turn_detection="semantic_vad")
+        assert session.turn_detection_type == "semantic_vad"
+        await session.update(turn_detection=None)
+        assert session.turn_detection_type is None
+
+
+# --- responses ------------------------------------------------------------------------------------------------------
+
+
+async def test_the_private_metadata_is_never_seen() -> None:
+    async with opened() as (session, server):
+        with session.updates() as updates, session.events() as events:
+            params = ResponseParams(metadata={"topic": "weather"}, conversation="none")
+            started = [await session.create_response(params), await session.create_response()]
+            wire = [event["response"]["metadata"] for event in server.received if event["type"] == "response.create"]
+            assert all("trio_realtime" in metadata for metadata in wire)
+            for response, metadata in zip(started, wire, strict=True):
+                server.push("response.done", response={"id": response.id, "status": "completed", "metadata": metadata})
+            assert (await session.wait_for(ResponseDone)).response.metadata == {"topic": "weather"}
+            await trio.testing.wait_all_tasks_blocked()
+            raw = [events.receive_nowait() for _ in range(events.statistics().buffered_updates)]
+            seen = [updates.receive_nowait() for _ in range(updates.statistics().buffered_updates)]
+    sources = [(event.source, type(event.event).__name__) for event in raw]
+    assert sources.count(("client", "ResponseCreate")) == 2
+    assert sources.count(("server", "ResponseDone")) == 2
+    assert [each.response.metadata for each in seen if isinstance(each, ResponseStarted | ResponseDone)] == [
+        {"topic": "weather"},
+        None,
+    ] * 2
+    assert "'trio_realtime'" not in repr([started, raw, seen])
+
+
+async def test_the_callers_parameters_are_not_changed() -> None:
+    params = ResponseParams(metadata={"topic": "weather"}, instructions="Be brief.")
+    async with opened() as (session, server):
+        await session.create_response(params)
+        assert server.received[-1]["response"]["instructions"] == "Be brief."
+    assert params == ResponseParams(metadata={"topic": "weather"}, instructions="Be brief.")
+
+
+async def test_a_response_waits_for_the_one_under_way() -> None:
+    async with opened() as (session, server), trio.open_nursery() as nursery:
+        first = await session.create_response()
+        second: list[object] = []
+
+        async def ask() -> None:
+            second.append(await session.create_response())
+
+        nursery.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked()
+        assert server.types().count("response.create") == 1
+        server.push("response.done", response={"id": first.id, "status": "completed"})
+        await trio.testing.wait_all_tasks_blocked()
+        assert server.types().count("response.create") == 2
+        assert len(second) == 1
+
+
+async def test_cancelling_a_response_when_there_is_none_sends_nothing() -> None:
+    async with opened() as (session, server):
+        assert await session.cancel_response() is None
+        assert await session.cancel_response("resp_of_nobody") is None
+        assert server.types() == ["session.update"]
+
+
+async def test_a_cancel_that_crosses_the_end_on_the_wire_is_no_error() -> None:
+    async with opened() as (session, server):
+        response = await session.create_response()
+        server.refuse("response.cancel", code="response_cancel_not_active")
+        assert await session.cancel_response(response.id) is None
+
+
+# --- messages -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_users_message_asks_for_a_response_and_another_does_not() -> None:
+    async with opened() as (session, server):
+        await session.send_message("hello")
+        await trio.testing.wait_all_tasks_blocked()
+        assert server.types()[1:] == ["conversation.item.create", "response.create"]
+        await session.send_message("be nice", role="system")
+        await session.send_message("I am", role="assistant")
+        await trio.testing.wait_all_tasks_blocked()
+        assert server.types()[3:] == ["conversation.item.create"] * 2
+        assert [event["item"]["content"][0]["type"] for event in server.received if "item" in event] == [
+            "input_text",
+            "input_text",
+            "output_text",
+        ]
+
+
+async def test_no_content_is_only_a_response() -> None:
+    async with opened() as (session, server):
+        assert await session.send_message([]) is None
+        await trio.testing.wait_all_tasks_blocked()
+        assert server.types()[1:] == ["response.create"]
+        assert await session.send_message([], respond=False) is None
+        await trio.testing.wait_all_tasks_blocked()
+        assert server.types()[1:] == ["response.create"]
+
+
+async def test_a_message_may_stand_anywhere() -> None:
+    async with opened() as (session, server):
+        first = await session.send_message("first", respond=False)
+        await session.send_message("front", respond=False, previous_item_id="root")
+        assert first is not None
+        await session.send_message("after", respond=False, previous_item_id=first.id)
+        assert [event.get("previous_item_id") for event in server.received[1:]] == [None, "root", first.id]
+
+
+# --- audio ----------------------------------------------------------------------------------------------------------
+
+
+async def test_append_returns_when_the_audio_is_queued_and_waits_for_room_when_too_much_is() -> None:
+    async with opened() as (session, server):
+        server.reads = False
+        await session.append_audio(b"\0" * 2)
+        await trio.testing.wait_all_tasks_blocked()  # the writer has it
+        appended = 0
+        with trio.move_on_after(5, shield=False) as scope:
+            scope.deadline = trio.current_time() + 0.2
+            for _ in range(100):
+                await session.append_audio(b"\0" * 30_000)
+                appended += 1
+        assert scope.cancelled_caught
+        assert session.statistics().queued_bytes > 2**20
+        assert 26 <= appended <= 30
+        server.read_on()
+        await session.clear_audio()
+        sent = [event for event in server.received if event["type"] == "input_audio_buffer.append"]
+        assert len(sent) == appended + 1, "what was cancelled while it waited was not sent"
+        assert session.statistics().sent_audio_bytes == 30_000 * appended + 2
+
+
+async def test_an_append_over_15_mib_is_split() -> None:
+    audio = bytes(range(256)) * (34 * 4096)
+    async with opened() as (session, server):
+        await session.append_audio(audio)
+        await session.clear_audio()
+        pieces = [base64.b64decode(event["audio"]) for event in server.received if "audio" in event]
+    assert [len(piece) for piece in pieces] == [15 * 2**20, 15 * 2**20, 4 * 2**20]
+    assert b"".join(pieces) == audio
+
+
+async def test_a_large_append_that_is_cancelled_is_sent_up_to_a_whole_piece() -> None:
+    async with opened() as (session, server):
+        server.reads = False
+        await session.append_audio(b"\0\0")
+        await trio.testing.wait_all_tasks_blocked()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(session.append_audio, b"\0" * (40 * 2**20))
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+        server.read_on()
+        await session.clear_audio()
+        pieces = [len(base64.b64decode(event["audio"])) for event in server.received if "audio" in event]
+        assert pieces == [2, 15 * 2**20]
+        assert session.statistics().sent_audio_bytes == sum(pieces)
+
+
+async def test_audio_may_be_any_buffer_and_an_empty_one_sends_nothing() -> None:
+    whole = bytes(range(200))
+    async with opened() as (session, server):
+        await session.append_audio(whole)
+        await session.append_audio(bytearray(whole))
+        await session.append_audio(memoryview(whole)[100:])
+        await session.append_audio(array.array("h", [1, 2]))
+        await session.append_audio(b"")
+        await session.clear_audio()
+        sent = [base64.b64decode(event["audio"]) for event in server.received if "audio" in event]
+    assert sent == [whole, whole, whole[100:], b"\1\0\2\0"]
+
+
+async def test_g711_has_no_odd_length() -> None:
+    async with opened(input_format="audio/pcmu") as (session, server):
+        await session.append_audio(b"\0" * 3)
+        await session.clear_audio()
+        assert server.types()[1:] == ["input_audio_buffer.append", "input_audio_buffer.clear"]
+
+
+async def test_manual_turns_commit_what_was_appended_once_before_a_response() -> None:
+    async with opened(turn_detection=None) as (session, server):
+        await session.append_audio(b"\0" * 9600)
+        response = await session.create_response()
+        server.push("response.done", response={"id": response.id, "status": "completed"})
+        await session.wait_for(ResponseDone)
+        await session.create_response()
+        assert server.types()[2:] == ["input_audio_buffer.commit", "response.create", "response.create"]
+
+
+async def test_with_turn_detection_a_response_commits_nothing() -> None:
+    async with opened(turn_detection="server_vad") as (session, server):
+        await session.append_audio(b"\0" * 9600)
+        await session.create_response()
+        assert "input_audio_buffer.commit" not in server.types()
+
+
+# --- raw ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        client.InputAudioBufferClear(),
+        {"type": "input_audio_buffer.clear"},
+        {"type": "input_audio_buffer.clear", "event_id": "event_mine"},
+    ],
+)
+async def test_send_returns_when_the_event_is_queued(event: Any) -> None:
+    async with opened() as (session, server):
+        server.reads = False
+        await session.send(event)
+        server.read_on()
+        await trio.testing.wait_all_tasks_blocked()
+        assert server.types()[1:] == ["input_audio_buffer.clear"]
+        assert server.received[-1]["event_id"]
+
+
+async def test_send_takes_an_event_that_the_library_does_not_know() -> None:
+    event = {"type": "session.frobnicate", "how": ["much", {"so": 1.5}]}
+    async with opened() as (session, server):
+        with session.events() as events:
+            await session.send(event)
+            await trio.testing.wait_all_tasks_blocked()
+            assert server.received[-1] == event
+            raw = await events.receive()
+            assert (raw.source, raw.event) == ("client", event)
+
+
+async def test_send_keeps_keys_that_the_library_does_not_know() -> None:
+    event = {"type": "session.update", "session": {"type": "realtime", "shiny": True}}
+    async with opened() as (session, server):
+        await session.send(event)
+        await trio.testing.wait_all_tasks_blocked()
+        assert server.received[-1] == event
+
+
+async def test_send_takes_audio_as_base64() -> None:
+    async with opened() as (session, server):
+        await session.send({"type": "input_audio_buffer.append", "audio": base64.b64encode(b"\1\2").decode()})
+        await trio.testing.wait_all_tasks_blocked()
+        assert server.received[-1] == {"type": "input_audio_buffer.append", "audio": "AQI="}
+        assert session.statistics().sent_audio_bytes == 2
+
+
+async def test_send_gives_an_item_the_id_that_it_lacks() -> None:
+    item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "x"}]}
+    async with opened() as (session, server):
+        await session.send({"type": "conversation.item.create", "item": item})
+        assert (await session.wait_completed_item()).text == "x"
+        assert server.received[-1]["item"].pop("id").startswith("item_")
+        assert server.received[-1]["item"] == item
+    assert "id" not in item
+
+
+async def test_raw_events_of_a_response_go_through_its_sequence() -> None:
+    async with opened() as (session, server):
+        for _ in range(2):
+            await session.send({"type": "response.create"})
+        await trio.testing.wait_all_tasks_blocked()
+        assert server.types()[1:] == ["response.create"]
+
+
+# --- against the simulator ------------------------------------------------------------------------------------------
+
+
+async def test_the_simulator_confirms_every_kind_of_command(autojump_clock: MockClock) -> None:
+    async with simulated_transport(Simulator()) as transport, open_simulated(transport) as session:
+        first = await session.send_message("hello", respond=False)
+        assert first is not None
+        front = await session.send_message("be nice", role="system", previous_item_id="root")
+        assert front is not None
+        assert [item.id for item in session.conversation] == [front.id, first.id]
+        retrieved = await session.retrieve_item(first.id)
+        assert retrieved.id == first.id
+        response = await session.create_response()
+        done = await session.wait_for(ResponseDone)
+        assert done.response.id == response.id
+        assert done.response.metadata is None
+        said = session.conversation.latest("assistant")
+        assert said is not None
+        truncated = await session.truncate_item(said.id, audio_end_ms=100)
+        assert truncated is not None
+        assert len(truncated.audio) == 4800
+        deleted = await session.delete_item(first.id)
+        assert deleted is not None
+        assert first.id not in session.conversation
+        await session.append_audio(b"\0" * 9600)
+        committed = await session.commit_audio()
+        await trio.testing.wait_all_tasks_blocked()
+        assert committed in session.conversation
+        await session.append_audio(b"\0" * 4800)
+        await session.clear_audio()
+        with pytest.raises(ServerError) as caught:
+            await session.commit_audio()
+        assert caught.value.code == "input_audio_buffer_commit_empty"
+        assert session.usage.total_tokens
+
+
+def open_simulated(transport: Any) -> Any:
+    return open_session(transport=transport, turn_detection=None)
+
+
+async def test_every_result_is_json_that_was_sent(autojump_clock: MockClock) -> None:
+    """Whatever a session sends is valid for the simulator, which knows nothing of the session's code."""
+    simulator = Simulator()
+    async with simulated_transport(simulator) as transport, open_simulated(transport) as session:
+        with session.updates(ErrorReported) as errors:
+            await session.send_message("hello")
+            await session.update(tools=[{"type": "function", "name": "look", "parameters": {"type": "object"}}])
+            await session.wait_for(ResponseDone)
+            with pytest.raises(trio.WouldBlock):
+                errors.receive_nowait()
+    received = list(simulator.connections[0].received)
+    assert json.loads(json.dumps(received)) == received
