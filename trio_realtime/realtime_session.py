@@ -1,47 +1,35 @@
 """What the body of a session talks to."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeVar, Unpack, cast, get_args, overload
+from typing import Any, Unpack, cast
 
 import msgspec
 import trio
 from msgspec import UNSET, Struct
 
-from .arguments import message_parts, new_id, requested_configuration, response_create, split_tools
-from .channels import ChannelStatistics, UpdateChannel
+from .arguments import message_parts, new_id, response_create
+from .channels import ChannelStatistics
 from .errors import ConfigError, RealtimeError
 from .limits import check_counts
 from .playback import Playback
-from .session_scope import SessionScope
+from .session_tools import SessionTools
+from .session_updates import SessionUpdates
 from .state.configuration import (
     ResponseKeywords,
-    SessionKeywords,
 )
-from .state.conversation import Conversation
-from .state.item import ConversationItem
-from .state.updates import ItemAppended, ItemCompleted, RawEvent, TurnDone, Update
-from .tool_runner import AnyTool, ToolRunner
-from .tools import encoded_output
+from .state.updates import TurnDone
 from .turn import RespondScope
-from .update_buffer import DEFAULT_BUFFER_BYTES, Overflow
-from .wire import client_events as client, server_events as server
+from .wire import client_events as client
 from .wire.client_events import ClientEvent
 from .wire.codec import known_client_event
-from .wire.items import FunctionCallOutput, Item, McpApprovalResponse, Message, Part
+from .wire.items import Message, Part
 from .wire.responses import Response, ResponseParams, Usage
 from .wire.session_config import (
-    FunctionTool,
-    McpTool,
     SessionConfig,
     SessionInfo,
     TranscriptionSessionConfig,
     TranscriptionSessionInfo,
 )
-
-MAX_APPEND_BYTES = 15 * 2**20
-"""Audio that one append may carry (limit of the protocol); more is split."""
-
-_T = TypeVar("_T")
 
 
 class SessionStatistics(Struct, frozen=True, kw_only=True):
@@ -68,7 +56,7 @@ class SessionStatistics(Struct, frozen=True, kw_only=True):
     subscribers: tuple[ChannelStatistics, ...]
 
 
-class RealtimeSession:
+class RealtimeSession(SessionUpdates, SessionTools):
     """An open session; `open_session` makes it.
 
     Commands return when the server has confirmed them, with the server's version of the object, and raise `ServerError`
@@ -80,12 +68,6 @@ class RealtimeSession:
     Attributes:
         conversation: The items, live; readable after the scope.
     """
-
-    def __init__(self, scope: SessionScope, functions: ToolRunner) -> None:
-        self._scope = scope
-        self._functions = functions
-        self._machine = scope.machine
-        self.conversation: Conversation = scope.machine.conversation
 
     # --- what is known --------------------------------------------------------------------------------------------
 
@@ -131,448 +113,6 @@ class RealtimeSession:
             malformed_frames=self._machine.malformed_frames,
             subscribers=self._scope.fanout.statistics(),
         )
-
-    # --- listening ------------------------------------------------------------------------------------------------
-
-    @overload
-    def updates(
-        self,
-        *,
-        overflow: Overflow = "raise",
-        max_buffer_bytes: int = DEFAULT_BUFFER_BYTES,
-        name: str | None = None,
-    ) -> UpdateChannel[Update]: ...
-
-    @overload
-    def updates(
-        self,
-        *types: type[_T],
-        overflow: Overflow = "raise",
-        max_buffer_bytes: int = DEFAULT_BUFFER_BYTES,
-        name: str | None = None,
-    ) -> UpdateChannel[_T]: ...
-
-    def updates(
-        self,
-        *types: type[Any],
-        overflow: Overflow = "raise",
-        max_buffer_bytes: int = DEFAULT_BUFFER_BYTES,
-        name: str | None = None,
-    ) -> UpdateChannel[Any]:
-        """Subscribe: `with session.updates(...) as updates:` gives a Trio receive channel of what happens from then on.
-
-        A subscriber that falls behind delays nobody. What it has not received is bounded in bytes; at the bound only
-        deltas are affected, whatever is not a delta is kept.
-
-        Args:
-            types: Classes of updates to receive; none means all but `RawEvent`, which repeats everything.
-            overflow: At the bound: `"raise"` `SubscriberOverflow` after what fitted; `"coalesce"` adjacent deltas of
-                one content part into one, and raise if that does not help; `"drop_oldest"` deltas, and say so with
-                `Lagged`.
-            max_buffer_bytes: The bound; by default 64 MiB, which is 22 minutes of PCM16.
-            name: For `SubscriberOverflow` and `statistics()`.
-
-        Raises:
-            ConfigError: An argument is not valid.
-            trio.ClosedResourceError: On entering, when the session has ended.
-            RealtimeError: On entering, when the session has failed with this.
-        """
-        if overflow not in get_args(Overflow):
-            raise ConfigError(f"overflow must be 'raise', 'coalesce' or 'drop_oldest', not {overflow!r}")
-        check_counts(1, max_buffer_bytes=max_buffer_bytes)
-        for kind in types:
-            if kind not in get_args(Update):
-                raise ConfigError(
-                    f"updates takes classes of updates, such as ItemUpdated, not {kind!r}; "
-                    "events of the server come from events() and wait_for()"
-                )
-        return self._scope.fanout.subscribe(types, name=name, max_buffer_bytes=max_buffer_bytes, overflow=overflow)
-
-    def events(
-        self,
-        *,
-        overflow: Overflow = "raise",
-        max_buffer_bytes: int = DEFAULT_BUFFER_BYTES,
-        name: str | None = None,
-    ) -> UpdateChannel[RawEvent]:
-        """Subscribe to the events of both directions as they cross the wire: `updates(RawEvent)`."""
-        return self.updates(RawEvent, overflow=overflow, max_buffer_bytes=max_buffer_bytes, name=name)
-
-    async def wait_item(self) -> ConversationItem:
-        """Wait for the next item that comes into the conversation.
-
-        Raises:
-            trio.ClosedResourceError: The session ended first.
-            RealtimeError: It failed first.
-        """
-        return (await self.wait_for(ItemAppended)).item
-
-    async def wait_completed_item(self) -> ConversationItem:
-        """Wait for the next item that becomes final; raises as `wait_item`."""
-        return (await self.wait_for(ItemCompleted)).item
-
-    async def wait_for(self, kind: type[_T]) -> _T:
-        """Wait for the next update of a class, or for the next event of the server of a class.
-
-        Args:
-            kind: A class of updates, or of `trio_realtime.wire.server_events`.
-
-        Raises:
-            ConfigError: It is neither.
-            trio.ClosedResourceError: The session ended first.
-            RealtimeError: It failed first.
-
-        Cancellation:
-            Loses nothing; what came meanwhile is in the conversation and in other channels.
-        """
-        self._scope.check_open()
-        is_event = isinstance(kind, type) and issubclass(kind, server.ServerEventStruct | server.UnknownEvent)  # pyright: ignore[reportUnnecessaryIsInstance]  callers without a type checker
-        if not is_event and kind not in get_args(Update):
-            raise ConfigError(f"wait_for takes a class of updates or of events of the server, not {kind!r}")
-        with self.updates(
-            cast("type[Any]", RawEvent if is_event else kind), name=f"wait_for {kind.__name__}"
-        ) as updates:
-            async for update in updates:
-                if not is_event:
-                    return cast("_T", update)
-                if isinstance(update.event, kind):
-                    return update.event
-            raise trio.ClosedResourceError(f"the session ended before there was a {kind.__name__}")
-
-    # --- the session ------------------------------------------------------------------------------------------------
-
-    async def update(
-        self, config: SessionConfig | TranscriptionSessionConfig | None = None, /, **keywords: Unpack[SessionKeywords]
-    ) -> SessionInfo | TranscriptionSessionInfo:
-        """Change the configuration, key by key: what is not given keeps its value.
-
-        The acknowledgement does not say which update it answers; it is taken for the oldest that waits.
-
-        Args:
-            config: The change in the wire's own shape, instead of or below the keywords.
-            keywords: As those of `open_session`; None is null for `turn_detection`, `transcription`, `noise_reduction`,
-                `tracing` and `prompt`, and turns them off.
-
-        Returns:
-            The server's view of the whole session.
-
-        Raises:
-            ConfigError: It is not valid, changes nothing, or changes the model. Nothing was sent.
-            ServerError: The server refused it; the configuration is what it was.
-
-        Wire: `session.update`, answered by `session.updated`.
-        """
-        change = requested_configuration(config, keywords)
-        if isinstance(change, SessionConfig) and change.model is not UNSET:
-            raise ConfigError("the model of an open session cannot be changed; open another session")
-        if all(getattr(change, name) is UNSET for name in change.__struct_fields__):
-            raise ConfigError("update was given nothing to change")
-        if isinstance(change, SessionConfig) and change.tools is not UNSET:
-            return await self._update_tools(change, keywords.get("tools", change.tools))
-        return await self._update(change)
-
-    async def add_tool(self, tool: AnyTool | FunctionTool | McpTool) -> None:
-        """Give the model one more tool.
-
-        Args:
-            tool: A function under `@tool`, or a definition that the program answers itself.
-
-        Raises:
-            ConfigError: There is a tool of that name already. Nothing was sent.
-            ServerError: The server refused it; the tools are what they were.
-
-        Wire: `session.update` with all the tools.
-        """
-        await self._replace_tools((*self._functions.tools, *self._definitions(), tool))
-
-    async def remove_tool(self, name: str) -> None:
-        """Take a tool away from the model; calls of it that are open are not touched.
-
-        Args:
-            name: Of the tool, or the label of an MCP server.
-
-        Raises:
-            ConfigError: There is no such tool. Nothing was sent.
-            ServerError: The server refused it; the tools are what they were.
-
-        Wire: `session.update` with the tools that are left.
-        """
-        tools = (*self._functions.tools, *self._definitions())
-        left = [each for each in tools if _name_of(each) != name]
-        if len(left) == len(tools):
-            names = ", ".join([repr(_name_of(each)) for each in tools]) or "none"
-            raise ConfigError(f"there is no tool named {name!r}; there are: {names}")
-        await self._replace_tools(left)
-
-    async def approve(self, request_id: str, *, approve: bool = True, reason: str | None = None) -> None:
-        """Allow or forbid a call for which `ApprovalRequested` asked.
-
-        Args:
-            request_id: Of the request.
-            approve: Whether the call may be made.
-            reason: Why not, for the model.
-
-        Raises:
-            ConfigError: Nothing waits under this id. Nothing was sent.
-            ServerError: The server refused the answer to a request of an MCP server.
-
-        Wire: `conversation.item.create` of a `mcp_approval_response`, for MCP servers.
-        """
-        self._scope.check_open()
-        if self._functions.settle_approval(request_id, granted=approve, reason=reason):
-            await trio.lowlevel.checkpoint()
-            return
-        item = self.conversation.get(request_id)
-        if item is None or item.type != "mcp_approval_request":
-            raise ConfigError(f"no approval waits under the id {request_id!r}")
-        await self.create_item(McpApprovalResponse(approval_request_id=request_id, approve=approve, reason=reason))
-
-    def _definitions(self) -> tuple[FunctionTool | McpTool, ...]:
-        """The tools that the program answers itself, or the server."""
-        config = self._machine.config
-        tools = config.tools if isinstance(config, SessionConfig) and config.tools is not UNSET else []
-        functions = {function.name for function in self._functions.tools}
-        return tuple([each for each in tools if isinstance(each, McpTool) or each.name not in functions])
-
-    async def _update_tools(
-        self, change: SessionConfig, given: Sequence[object]
-    ) -> SessionInfo | TranscriptionSessionInfo:
-        """Replace the functions, or the plain definitions, or both: what of it is given; an empty list clears both."""
-        functions, definitions = split_tools(given)
-        if functions or definitions:
-            functions = functions or self._functions.tools
-            definitions = definitions or self._definitions()
-        return await self._replace_tools((*functions, *definitions), change)
-
-    async def _replace_tools(
-        self, tools: Sequence[object], change: SessionConfig | None = None
-    ) -> SessionInfo | TranscriptionSessionInfo:
-        functions, definitions = split_tools(tools)
-        before = self._functions.tools, self._definitions()
-        config = msgspec.structs.replace(
-            change or SessionConfig(), tools=[*[function.definition for function in functions], *definitions]
-        )
-        # Both until the server has confirmed: a call of either may already be on its way.
-        names = {_name_of(each) for each in (*functions, *definitions)}
-        other_functions = [each for each in before[0] if _name_of(each) not in names]
-        other_definitions = [each for each in before[1] if _name_of(each) not in names]
-        self._functions.hold((*other_functions, *functions), (*other_definitions, *definitions))
-        try:
-            info = await self._update(config)
-        except BaseException:
-            self._functions.hold(*before)
-            raise
-        self._functions.hold(functions, definitions)
-        return info
-
-    async def _update(
-        self, change: SessionConfig | TranscriptionSessionConfig
-    ) -> SessionInfo | TranscriptionSessionInfo:
-        return cast(
-            "SessionInfo | TranscriptionSessionInfo",
-            await self._scope.command(client.SessionUpdate(event_id=new_id("event"), session=change)),
-        )
-
-    # --- items ------------------------------------------------------------------------------------------------------
-
-    async def send_message(
-        self,
-        content: str | Sequence[Part | str],
-        *,
-        role: Literal["user", "system", "assistant"] = "user",
-        respond: bool | None = None,
-        previous_item_id: str | None = None,
-    ) -> ConversationItem | None:
-        """Add a message to the conversation, and ask for a response to it.
-
-        Args:
-            content: Text, or a list of parts (`trio_realtime.content`); an empty list adds nothing.
-            role: Who says it.
-            respond: Whether to ask for a response; None means yes for a user, no for others. Messages that are sent
-                while a response is under way get one response together, when it is over.
-            previous_item_id: Insert it after this item; `"root"` is the front, None the end.
-
-        Returns:
-            The item, when the server has it, without waiting for the response; None for an empty list.
-
-        Raises:
-            ConfigError: An argument is not valid; nothing was sent.
-            ServerError: The server refused the item.
-
-        Wire: `conversation.item.create`, answered by `conversation.item.added`; then `response.create`.
-        """
-        if role not in {"user", "system", "assistant"}:
-            raise ConfigError(f"role must be 'user', 'system' or 'assistant', not {role!r}")
-        parts = message_parts(content, role, self._machine.input_encoding)
-        respond = role == "user" if respond is None else respond
-        if not parts:
-            self._scope.check_open()
-            if respond:
-                self._respond()
-            await trio.lowlevel.checkpoint()
-            return None
-        item = Message(id=new_id("item"), role=role, content=parts)
-        return await self._create_item(item, previous_item_id, respond=respond)
-
-    async def create_item(self, item: Item, *, previous_item_id: str | None = None) -> ConversationItem:
-        """Add any item to the conversation; its id is chosen here unless it has one.
-
-        Args:
-            item: A struct of `trio_realtime.wire.items`; it is not changed.
-            previous_item_id: Insert it after this item; `"root"` is the front, None the end.
-
-        Raises:
-            ConfigError: The item is not valid, its id is taken, or `previous_item_id` is unknown; nothing was sent.
-            ServerError: The server refused it.
-
-        Wire: `conversation.item.create`, answered by `conversation.item.added`.
-        """
-        if not isinstance(item, Item):  # pyright: ignore[reportUnnecessaryIsInstance]  callers without a type checker
-            raise ConfigError(f"an item is a struct of trio_realtime.wire.items, not {type(item).__name__}")
-        if item.id is None:
-            item = msgspec.structs.replace(item, id=new_id("item"))
-        return await self._create_item(item, previous_item_id, respond=False)
-
-    async def send_tool_output(self, call_id: str, output: Any, *, respond: bool = True) -> ConversationItem:
-        """Answer a function call that the program handles itself.
-
-        Args:
-            call_id: Id of the call, `item.call_id`.
-            output: Text as it is; anything else as JSON, None as `null`.
-            respond: Whether the model is asked to go on, when all calls of that response are answered and none is under
-                way.
-
-        Raises:
-            ConfigError: There is no such call, or the output cannot be encoded; nothing was sent.
-            ServerError: The server refused it.
-
-        Wire: `conversation.item.create` of a `function_call_output`.
-        """
-        calls = [item for item in self.conversation if item.type == "function_call" and item.call_id == call_id]
-        if not calls:
-            raise ConfigError(f"there is no function call with the id {call_id!r} in the conversation")
-        try:
-            words = encoded_output(output)
-        except ValueError as error:
-            raise ConfigError(f"the output of call {call_id!r} cannot be sent: {error}") from error
-        item = FunctionCallOutput(id=new_id("item"), call_id=call_id, output=words)
-        event = client.ConversationItemCreate(event_id=new_id("event"), item=item)
-        return cast("ConversationItem", await self._scope.answer_call(event, call_id, reply=respond))
-
-    async def _create_item(self, item: Item, previous_item_id: str | None, *, respond: bool) -> ConversationItem:
-        event = client.ConversationItemCreate(
-            event_id=new_id("event"),
-            item=item,
-            previous_item_id=UNSET if previous_item_id is None else previous_item_id,
-        )
-        return cast("ConversationItem", await self._scope.command(event, then=self._respond if respond else None))
-
-    def _respond(self) -> None:
-        self._scope.request_response(client.ResponseCreate(event_id=new_id("event")))
-
-    async def delete_item(self, item_id: str) -> ConversationItem | None:
-        """Remove an item.
-
-        Returns:
-            What it was.
-
-        Raises:
-            ConfigError: There is no such item; nothing was sent.
-            ServerError: The server refused it.
-
-        Wire: `conversation.item.delete`, answered by `conversation.item.deleted`.
-        """
-        event = client.ConversationItemDelete(event_id=new_id("event"), item_id=item_id)
-        return cast("ConversationItem | None", await self._scope.command(event))
-
-    async def retrieve_item(self, item_id: str) -> Item:
-        """Ask the server for an item with its audio; the conversation takes it over.
-
-        Returns:
-            The server's item, as a struct of `trio_realtime.wire.items`.
-
-        Raises:
-            ConfigError: There is no such item; nothing was sent.
-            ServerError: The server refused it.
-
-        Wire: `conversation.item.retrieve`, answered by `conversation.item.retrieved`.
-        """
-        event = client.ConversationItemRetrieve(event_id=new_id("event"), item_id=item_id)
-        return cast("Item", await self._scope.command(event))
-
-    async def truncate_item(
-        self, item_id: str, *, audio_end_ms: int, content_index: int = 0
-    ) -> ConversationItem | None:
-        """Cut the audio of an assistant's item; its transcript is dropped with what was not heard.
-
-        Args:
-            item_id: The item.
-            audio_end_ms: How many milliseconds of the part are kept; at most what was received.
-            content_index: Which content part.
-
-        Raises:
-            ConfigError: There is no such item, it is not the assistant's, or it has less audio; nothing was sent.
-            ServerError: The server refused it.
-
-        Wire: `conversation.item.truncate`, answered by `conversation.item.truncated`.
-        """
-        event = client.ConversationItemTruncate(
-            event_id=new_id("event"), item_id=item_id, content_index=content_index, audio_end_ms=audio_end_ms
-        )
-        return cast("ConversationItem | None", await self._scope.command(event))
-
-    # --- audio ------------------------------------------------------------------------------------------------------
-
-    async def append_audio(self, audio: Any) -> None:
-        """Send audio of the user, as it comes from a microphone.
-
-        The server never answers this; it returns when the audio is queued, and waits first while more than a mebibyte
-        is queued already. More than 15 MiB is split.
-
-        Args:
-            audio: Mono, in the session's input format: PCM16 little-endian at 24,000 Hz as `bytes`, `bytearray`,
-                `memoryview` or a 16-bit integer array, or `bytes` of G.711 at 8,000 Hz. Empty audio sends nothing.
-
-        Raises:
-            ConfigError: It is none of these, or an odd number of bytes of PCM16; nothing was sent.
-
-        Cancellation:
-            While waiting for room nothing of it is sent, except pieces of 15 MiB that had room before.
-
-        Wire: `input_audio_buffer.append`.
-        """
-        self._scope.check_open()
-        data = self._machine.input_encoding.audio_bytes(audio)
-        for start in range(0, len(data), MAX_APPEND_BYTES):
-            await self._scope.outbox.wait_room()
-            self._scope.check_open()
-            piece = data if len(data) <= MAX_APPEND_BYTES else data[start : start + MAX_APPEND_BYTES]
-            self._scope.post(client.InputAudioBufferAppend(audio=piece))
-        await trio.lowlevel.checkpoint()
-
-    async def commit_audio(self) -> str | None:
-        """Make the audio that was appended a user item; only for manual turns, turn detection commits by itself.
-
-        The acknowledgement does not say which commit it answers; it is taken for the oldest that waits.
-
-        Returns:
-            Id of the item, where the server says it.
-
-        Raises:
-            ServerError: The server refused it, for instance because it has less than 100 ms of audio.
-
-        Wire: `input_audio_buffer.commit`, answered by `input_audio_buffer.committed`.
-        """
-        return cast("str | None", await self._scope.command(client.InputAudioBufferCommit(event_id=new_id("event"))))
-
-    async def clear_audio(self) -> None:
-        """Drop the audio that was appended and not committed.
-
-        The acknowledgement does not say which clear it answers; it is taken for the oldest that waits.
-
-        Wire: `input_audio_buffer.clear`, answered by `input_audio_buffer.cleared`.
-        """
-        await self._scope.command(client.InputAudioBufferClear(event_id=new_id("event")))
 
     # --- responses ----------------------------------------------------------------------------------------------------
 
@@ -762,7 +302,3 @@ class RealtimeSession:
             self._scope.check(typed)
             self._scope.post(typed)
         await trio.lowlevel.checkpoint()
-
-
-def _name_of(tool: object) -> str:
-    return str(getattr(tool, "server_label", None) or getattr(tool, "name", None))
