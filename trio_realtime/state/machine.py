@@ -337,7 +337,8 @@ class Machine:
         if isinstance(event, ProtocolIssue):
             return self._malformed(event)
         self._malformed_run = 0
-        return Effects(event=event)
+        effects = Effects(event=event)
+        return effects if self._playback is None else self._playback.observe(event, effects)
 
     def _output_item_done(self, event: server.ResponseOutputItemDone) -> Effects:
         if event.response_id is None or event.response_id in self._items.beside:

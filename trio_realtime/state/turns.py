@@ -73,10 +73,6 @@ class Turns:
         self._open[turn_id].beside |= beside
         return turn_id
 
-    def turn_of(self, response_id: str | None) -> str | None:
-        """The id of the turn of a response that is under way."""
-        return self._of_response.get(response_id or "")
-
     def requests_of(self, turn_id: str) -> tuple[str, ...]:
         """The requests of a turn that are not answered."""
         return tuple([request_id for request_id, owner in self._of_request.items() if owner == turn_id])
