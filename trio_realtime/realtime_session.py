@@ -288,10 +288,10 @@ class RealtimeSession(SessionUpdates, SessionTools):
             ConfigError: It is not valid; nothing was sent.
         """
         self._scope.check_open()
+        if not isinstance(event, ClientEvent | Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  as above
+            raise ConfigError(f"an event is a struct of trio_realtime.wire or a mapping, not {type(event).__name__}")
         typed: ClientEvent | None
         typed = cast("ClientEvent | None", known_client_event(event)) if isinstance(event, Mapping) else event
-        if not isinstance(typed, ClientEvent | None):  # pyright: ignore[reportUnnecessaryIsInstance]  as above
-            raise ConfigError(f"an event is a struct of trio_realtime.wire or a mapping, not {type(typed).__name__}")
         if typed is None:
             self._scope.put_unknown(dict(cast("Mapping[str, Any]", event)))
         else:
