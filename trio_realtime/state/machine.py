@@ -217,7 +217,7 @@ class Machine:
 
     def begin_playback(self) -> PlaybackLedger:
         """The program plays audio from now on; only then is it known what was heard."""
-        self._playback = PlaybackEvents(PlaybackLedger(), self.conversation, self._cuts)
+        self._playback = PlaybackEvents(PlaybackLedger(), self._cuts)
         self._playback.speech_interrupts = self._speech_interrupts()
         return self._playback.ledger
 

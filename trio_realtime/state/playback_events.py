@@ -5,14 +5,13 @@ plays audio it is not asked at all.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from ..wire import server_events as server
 from ..wire.client_events import ClientEvent
 from . import updates
-from .conversation import Conversation
 from .effects import Effects
 from .item import ConversationItem
 from .playback import Interruption, PlaybackLedger
@@ -23,19 +22,16 @@ class PlaybackEvents:
 
     Args:
         ledger: The playback's.
-        conversation: Where the items are.
         send_cuts: Gives the cuts of an interruption the form in which they go out.
     """
 
     def __init__(
         self,
         ledger: PlaybackLedger,
-        conversation: Conversation,
         send_cuts: Callable[[Interruption], tuple[ClientEvent, ...]],
     ) -> None:
         self.ledger = ledger
         self.speech_interrupts = True
-        self._conversation = conversation
         self._send_cuts = send_cuts
         self._observers: dict[type[Any], Callable[[Any, Effects], Effects]] = {
             server.ResponseOutputAudioDelta: self._audio_delta,
@@ -55,18 +51,17 @@ class PlaybackEvents:
 
     def _audio_delta(self, event: server.ResponseOutputAudioDelta, effects: Effects) -> Effects:
         if effects.publish:  # otherwise the delta was not wanted
-            item = self._conversation.get(event.item_id)
-            if item is not None:
-                part = item.part(event.content_index, "output_audio")
-                position = part.audio_held_bytes + part.audio_evicted_bytes - len(event.delta)
-                self.ledger.received(
-                    event.item_id,
-                    event.content_index,
-                    event.response_id,
-                    item.encoding,
-                    event.delta,
-                    position_bytes=max(position, 0),
-                )
+            item = cast("updates.ItemUpdated", effects.publish[0]).item
+            part = item.part(event.content_index, "output_audio")
+            position = part.audio_held_bytes + part.audio_evicted_bytes - len(event.delta)
+            self.ledger.received(
+                item.id,
+                event.content_index,
+                event.response_id,
+                item.encoding,
+                event.delta,
+                position_bytes=max(position, 0),
+            )
         return effects
 
     def _audio_done(self, event: server.ResponseOutputAudioDone, effects: Effects) -> Effects:
