@@ -303,12 +303,54 @@ def test_an_abandoned_response_is_never_followed_up(done_first: bool) -> None:
         ("c1", tool_calls.ABANDONED),
         ("c2", tool_calls.ABANDONED),
     ]
-    assert calls.has_open_calls("r1")
+    assert not calls.may_follow("r1")
+    assert calls.waiting == ("c3",)
     assert not calls.answer("c3").follow_ups
-    assert not calls.has_open_calls("r1")
     assert not calls.response_done("r1", status="completed").follow_ups
     assert calls.running == ("c5",)
-    assert not calls.has_open_calls("never heard of")
+    assert not calls.may_follow("never heard of")
+
+
+def test_a_call_that_comes_after_its_response_was_abandoned_is_not_run() -> None:
+    calls = ledger()
+    calls.abandon("r1")
+    for call_id, name in (("c1", "weather"), ("c2", "unknown")):
+        effects = calls.call_done(call(call_id, name=name), "r1")
+        assert not effects.start
+        assert [(each.call_id, error_of(each)) for each in effects.outputs] == [(call_id, tool_calls.ABANDONED)]
+        assert calls.call_done(call(call_id, name=name), "r1") == ToolEffects()
+    assert calls.call_done(call("c3", name="ask"), "r1") == ToolEffects()
+    assert calls.waiting == ("c3",), "the program may answer its own"
+    assert not calls.response_done("r1", status="completed").follow_ups
+
+
+def test_a_call_that_the_server_knows_and_the_session_does_not_is_somebody_elses() -> None:
+    calls = ledger()
+    calls.stated = frozenset({"theirs", "weather"})
+    assert calls.call_done(call("c1", name="theirs"), "r1") == ToolEffects()
+    assert calls.waiting == ("c1",)
+    assert calls.call_done(call("c2", name="weather"), "r1").start
+    (output,) = calls.call_done(call("c3", name="unknown"), "r1").outputs
+    assert "ask, book, note, theirs, weather" in error_of(output)
+
+
+@pytest.mark.parametrize("reply", [True, False])
+def test_an_announced_call_that_is_answered_early_is_not_run_and_followed_up_with_its_response(reply: bool) -> None:
+    calls = ledger()
+    assert calls.answer("c1", reply=reply, response_id="r1") == ToolEffects()
+    assert calls.call_done(call("c1"), "r1") == ToolEffects()
+    assert calls.call_done(call("c1", arguments="{ }"), "r1") == ToolEffects(), "what it said was not known yet"
+    with pytest.raises(ConfigError, match="already"):
+        calls.answer("c1")
+    follow_ups = calls.response_done("r1", status="completed").follow_ups
+    assert follow_ups == ((FollowUp(response_id="r1"),) if reply else ())
+
+
+def test_a_call_of_no_response_is_answered_once() -> None:
+    calls = ledger()
+    assert calls.answer("c1").follow_ups == (FollowUp(response_id=None),)
+    with pytest.raises(ConfigError, match="already"):
+        calls.answer("c1")
 
 
 # --- many --------------------------------------------------------------------------------------------------------
@@ -344,7 +386,7 @@ def test_what_is_over_is_forgotten_before_what_is_open() -> None:
     calls.response_done("slow", status="completed")
     for n in range(2 * tool_calls._MAX_RESPONSES):
         calls.response_done(f"r{n}", status="completed")
-    assert calls.has_open_calls("slow")
+    assert calls.may_follow("slow")
     assert calls.settle("c", "at last").follow_ups == (FollowUp(response_id="slow"),)
 
 
@@ -354,7 +396,7 @@ def test_a_response_that_was_pushed_out_is_still_followed_up_when_its_calls_are_
     calls.response_done("first", status="completed")
     for n in range(tool_calls._MAX_RESPONSES):
         calls.call_done(call(f"c{n}"), f"r{n}")  # none of these is ever done
-    assert not calls.has_open_calls("first")
+    assert not calls.may_follow("first")
     assert calls.settle("c", "at last").follow_ups == (FollowUp(response_id="first"),)
 
 
@@ -384,6 +426,7 @@ class ModelCall:
     name: str
     outputs: int = 0
     wants_reply: bool = False
+    early: bool = False
 
 
 @dataclass
@@ -391,6 +434,7 @@ class ModelResponse:
     done: bool = False
     forced: bool = False
     never: bool = False
+    abandoned: bool = False
     follow_ups: int = 0
 
 
@@ -432,9 +476,11 @@ class LedgerMachine(RuleBasedStateMachine):
     def call_completes(self, data: st.DataObject, name: str) -> None:
         response_id = data.draw(st.sampled_from(sorted(self.responses)))
         call_id = f"c{len(self.calls)}"
+        abandoned = self.responses[response_id].abandoned
         self.calls[call_id] = ModelCall(response_id, name, wants_reply=name == "unknown")
         effects = self.ledger.call_done(call(call_id, name), response_id)
-        assert [start.call_id for start in effects.start] == ([call_id] if TOOLS.get(name, TOOLS["ask"]).runs else [])
+        runs = TOOLS.get(name, TOOLS["ask"]).runs and not abandoned
+        assert [start.call_id for start in effects.start] == ([call_id] if runs else [])
         self.took_effect(effects)
 
     @precondition(lambda self: self.calls)
@@ -443,7 +489,7 @@ class LedgerMachine(RuleBasedStateMachine):
         call_id = data.draw(st.sampled_from(sorted(self.calls)))
         again = call(call_id, self.calls[call_id].name, "{}" if same else "{ }")
         effects = self.ledger.call_done(again, self.calls[call_id].response_id)
-        assert (effects.issue is None) == same
+        assert (effects.issue is None) == (same or self.calls[call_id].early)
         assert not effects.start
         self.took_effect(effects)
 
@@ -485,6 +531,14 @@ class LedgerMachine(RuleBasedStateMachine):
         self.took_effect(effects)
 
     @precondition(lambda self: self.responses)
+    @rule(data=st.data(), reply=st.booleans())
+    def program_answers_early(self, data: st.DataObject, reply: bool) -> None:
+        response_id = data.draw(st.sampled_from(sorted(self.responses)))
+        call_id = f"c{len(self.calls)}"
+        self.calls[call_id] = ModelCall(response_id, "ask", outputs=1, wants_reply=reply, early=True)
+        self.took_effect(self.ledger.answer(call_id, reply=reply, response_id=response_id))
+
+    @precondition(lambda self: self.responses)
     @rule(
         data=st.data(),
         ended=st.sampled_from([("completed", None), ("cancelled", "turn_detected"), ("cancelled", "client_cancelled")]),
@@ -514,7 +568,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def turn_is_left(self, data: st.DataObject) -> None:
         response_id = data.draw(st.sampled_from(sorted(self.responses)))
-        self.responses[response_id].never = True
+        self.responses[response_id].never = self.responses[response_id].abandoned = True
         running = self.open_calls("weather", "note", "book")
         effects = self.ledger.abandon(response_id)
         assert list(effects.cancel) == [key for key in running if self.calls[key].response_id == response_id]
@@ -527,7 +581,8 @@ class LedgerMachine(RuleBasedStateMachine):
         assert list(self.ledger.waiting) == self.open_calls("ask")
         for key in self.responses:
             is_open = any(one.response_id == key and not one.outputs for one in self.calls.values())
-            assert self.ledger.has_open_calls(key) == is_open
+            followed = self.responses[key].never or self.responses[key].follow_ups
+            assert self.ledger.may_follow(key) == (is_open and not followed)
 
     @invariant()
     def a_response_is_followed_up_once_at_most_and_never_after_the_users_turn(self) -> None:

@@ -326,9 +326,13 @@ class Machine:
         receiver = self._receivers.get(type(event))
         if receiver is not None:
             self._malformed_run = 0
+            if self.responses.stalled and getattr(event, "response_id", None) in self.responses.stalled:
+                return Effects(event=event)  # it has failed, and nothing that comes late changes that
             effects = receiver(event)
             if type(event) is server.ResponseOutputItemDone:
                 effects = combined(effects, self._output_item_done(event))
+            elif type(event) is server.ResponseOutputItemAdded:
+                self._output_item_added(event)
             elif type(event) is server.InputAudioBufferSpeechStarted and self._speech_interrupts():
                 effects = combined(effects, self.responses.tools.interrupt(turn_detected=True))
             elif type(event) in _ENDS_OF_SPEECH:
@@ -339,6 +343,10 @@ class Machine:
         self._malformed_run = 0
         effects = Effects(event=event)
         return effects if self._playback is None else self._playback.observe(event, effects)
+
+    def _output_item_added(self, event: server.ResponseOutputItemAdded) -> None:
+        if event.response_id is not None and event.response_id not in self._items.beside:
+            self.responses.tools.item_added(event.item, event.response_id)
 
     def _output_item_done(self, event: server.ResponseOutputItemDone) -> Effects:
         if event.response_id is None or event.response_id in self._items.beside:
@@ -395,7 +403,7 @@ class Machine:
             self.info = event.session
             self._formats.take_session(event.session)
             self._input.encoding = self._formats.input
-            self.responses.tools.session_tool_choice = getattr(event.session, "tool_choice", None)
+            self.responses.tools.session_stated(event.session)
         if isinstance(event, server.SessionUpdated):
             settled = self._requests.confirm("update", self.info)
             if settled is not None:

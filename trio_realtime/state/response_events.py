@@ -34,6 +34,7 @@ class ResponseEvents:
     Attributes:
         sequencer: The state of the conversation's response.
         tools: The calls of tools.
+        stalled: Responses that were ended here and not by the server: what still comes of them is not wanted.
         manual_turns: Whether turn detection is off, so that what was appended is committed before a response.
         server_answers: Whether the server's own response to what the user said has still to come.
         usage: Of the last response that stated it.
@@ -51,6 +52,7 @@ class ResponseEvents:
         input_audio: InputAudio,
     ) -> None:
         self.sequencer: ResponseSequencer = ResponseSequencer()
+        self.stalled: set[str | None] = set()
         self.manual_turns = False
         self.server_answers = False
         self.usage: Usage | None = None
@@ -190,14 +192,18 @@ class ResponseEvents:
             self._output.muted.add(cancel.response_id)
 
     def end_stalled(self, response_id: str, seconds: float) -> Effects:
-        """Nothing has come of a response for so long: it ends as failed here, and the server is told to stop it."""
+        """Nothing has come of a response for so long: it ends as failed here, and the server is told to stop it.
+
+        Its calls end with it, and are not followed up: the program is told of the failure at once.
+        """
         message = f"nothing came of the response for {seconds:g} s"
         details = StatusDetails(type="failed", error=StatusError(type="stalled", code="stalled", message=message))
         cancelled = self.cancel(client.ResponseCancel(event_id=self._new_id("event"), response_id=response_id))
         failed = Response(id=response_id, status="failed", status_details=details)
+        abandoned = Effects() if response_id in self._items.beside else self.tools.abandon("", (response_id,))
         ended = self._done(server.ResponseDone(response=failed))
-        self._output.muted.add(response_id)
-        return combined(cancelled, msgspec.structs.replace(ended, event=None))
+        self.stalled.add(response_id)
+        return combined(cancelled, abandoned, msgspec.structs.replace(ended, event=None))
 
     # --- events -----------------------------------------------------------------------------------------------------
 
@@ -264,8 +270,7 @@ class ResponseEvents:
         response = _without_token(response)
         event = server.ResponseDone(event_id=event.event_id, response=response)
         if self.sequencer.is_over(response.id):
-            self._output.muted.discard(response.id)
-            return Effects(event=event)  # done twice
+            return Effects(send=self._stalled_done(response.id), event=event)  # done twice
         answered = None
         known = response.id is None or self.sequencer.knows(response.id)
         if token is not None or (not known and self.sequencer.state is State.REQUESTED):
@@ -294,13 +299,22 @@ class ResponseEvents:
         if beside:
             self.sequencer.remember(response.id, over=True)
         else:
-            # What waits goes out first: a follow-up queues behind it, or the turn after next would come first.
+            # What waits goes out before a follow-up, or the turn after next would come first.
             send = tuple(self._go_out(self.sequencer.done(response.id, request_id)))
             followed = self.tools.response_done(response, response_id, turn_id, params)
         publish.extend(followed.publish)
         publish.extend(turn_done(self._turns.done(response_id, response)))
-        rest = msgspec.structs.replace(followed, publish=())
-        return combined(Effects(send=send, publish=tuple(publish), settle=settle, event=event), rest)
+        # Outputs of calls come before the next request, whatever it is for.
+        return msgspec.structs.replace(
+            followed, send=(*followed.send, *send), publish=tuple(publish), settle=settle, event=event
+        )
+
+    def _stalled_done(self, response_id: str | None) -> tuple[ClientEvent, ...]:
+        """A response that stalled is over on the server too: a request that it refused because of it goes out now."""
+        if response_id not in self.stalled:
+            return ()
+        self.stalled.discard(response_id)
+        return tuple(self._go_out(self.sequencer.done(None))) if self.sequencer.active_id is None else ()
 
     def _settle_cancels(self, stopped: set[str | None], response: Response | None) -> tuple[Settled, ...]:
         """What the cancels meant is over: a response, or a request that was never answered."""

@@ -99,7 +99,7 @@ class ToolEffects(Struct, frozen=True, kw_only=True):
 
 
 class _Response(Struct):
-    """What is known of a response; `followed` also when it never will be."""
+    """What is known of a response; `followed` also when it never will be, `abandoned` when nobody wants it any more."""
 
     id: str
     open_calls: int = 0
@@ -107,6 +107,7 @@ class _Response(Struct):
     done: bool = False
     followed: bool = False
     forced: bool = False
+    abandoned: bool = False
 
 
 class _Open(Struct):
@@ -122,14 +123,17 @@ class ToolCalls:
 
     Attributes:
         tools: What is known by name, as it stands now: functions of the session, and definitions that the program
-            answers itself (`runs=False`). A call of any other name gets an error for an output. A change does not
-            touch the calls that are open.
+            answers itself (`runs=False`). A change does not touch the calls that are open.
+        stated: Names of the functions that the model has, as the server states them. A call of one that is not in
+            `tools` is somebody else's to answer: the session was configured elsewhere, or by a raw event. A call of any
+            other name gets an error for an output.
     """
 
     def __init__(self) -> None:
         self.tools: dict[str, ToolPolicy] = {}
+        self.stated: frozenset[str] = frozenset()
         self._open: dict[str, _Open] = {}
-        self._settled: dict[str, int] = {}
+        self._settled: dict[str, int | None] = {}
         self._responses: dict[str, _Response] = {}
 
     @property
@@ -159,15 +163,18 @@ class ToolCalls:
             return ToolEffects()
         fingerprint = hash((item.name, item.arguments))
         call = self._open.get(call_id)
-        known = call.fingerprint if call is not None else self._settled.get(call_id)
-        if known is not None:
-            return ToolEffects() if known == fingerprint else ToolEffects(issue=_other_call(item))
+        if call is not None or call_id in self._settled:
+            known = call.fingerprint if call is not None else self._settled[call_id]
+            return ToolEffects() if known in {None, fingerprint} else ToolEffects(issue=_other_call(item))
         response = self._response(response_id)
-        policy = self.tools.get(item.name)
+        policy = self.tools.get(item.name) or (ToolPolicy(runs=False) if item.name in self.stated else None)
+        if response.abandoned and (policy is None or policy.runs):
+            self._remember(call_id, fingerprint)
+            return ToolEffects(outputs=(_output(call_id, error_output(ABANDONED)),))
         if policy is None:
             response.wants_reply = True
             self._remember(call_id, fingerprint)
-            known_names = ", ".join(sorted(self.tools)) or "none"
+            known_names = ", ".join(sorted({*self.tools, *self.stated})) or "none"
             output = _output(call_id, error_output(f"there is no tool named {item.name!r}; there are: {known_names}"))
             return ToolEffects(outputs=(output,), follow_ups=_due([response]))
         self._open[call_id] = _Open(response=response, policy=policy, fingerprint=fingerprint)
@@ -215,12 +222,14 @@ class ToolCalls:
         response = self._close(call_id, wants_reply=self._open[call_id].policy.reply)
         return ToolEffects(outputs=(_output(call_id, output),), follow_ups=_due([response]))
 
-    def answer(self, call_id: str, *, reply: bool = True) -> ToolEffects:
+    def answer(self, call_id: str, *, reply: bool = True, response_id: str | None = None) -> ToolEffects:
         """The program sends the output of a call itself; a function that runs for it is cancelled.
 
         Args:
-            call_id: Of the call. If it is not known, it is not held against anything.
+            call_id: Of the call.
             reply: Whether the model is asked to go on.
+            response_id: The response under way that has announced the call and not stated it as final yet. A call that
+                is neither known nor announced belongs to no response: the model is asked to go on at once.
 
         Raises:
             ConfigError: The call has its output already. Nothing has changed.
@@ -228,7 +237,12 @@ class ToolCalls:
         if call_id in self._settled:
             raise ConfigError(f"the call {call_id!r} has its output already; a call gets exactly one")
         if call_id not in self._open:
-            return ToolEffects(follow_ups=(FollowUp(response_id=None),) if reply else ())
+            self._remember(call_id, None)
+            if response_id is None:
+                return ToolEffects(follow_ups=(FollowUp(response_id=None),) if reply else ())
+            response = self._response(response_id)
+            response.wants_reply |= reply
+            return ToolEffects(follow_ups=_due([response]))
         cancel = (call_id,) if self._open[call_id].policy.runs else ()
         response = self._close(call_id, wants_reply=reply)
         return ToolEffects(cancel=cancel, follow_ups=_due([response]))
@@ -248,18 +262,22 @@ class ToolCalls:
         return ToolEffects(cancel=cancel, outputs=outputs, follow_ups=_due(responses))
 
     def abandon(self, response_id: str) -> ToolEffects:
-        """Nobody wants what follows from a response: its running calls end, whatever their policy; no follow-up."""
+        """Nobody wants what follows from a response: its running calls end, whatever their policy; no follow-up.
+
+        A call that it states later is not run; its output says so.
+        """
         cancel = tuple([call_id for call_id in self.running if self._open[call_id].response.id == response_id])
         outputs = tuple([_output(call_id, error_output(ABANDONED)) for call_id in cancel])
         for call_id in cancel:
             self._close(call_id, wants_reply=False)
-        self._response(response_id).followed = True
+        response = self._response(response_id)
+        response.followed = response.abandoned = True
         return ToolEffects(cancel=cancel, outputs=outputs)
 
-    def has_open_calls(self, response_id: str) -> bool:
-        """Whether calls of a response still wait for their output."""
+    def may_follow(self, response_id: str) -> bool:
+        """Whether a follow-up of a response may still come, when its open calls are settled."""
         response = self._responses.get(response_id)
-        return response is not None and response.open_calls > 0
+        return response is not None and response.open_calls > 0 and not response.followed
 
     # --- the books --------------------------------------------------------------------------------------------------
 
@@ -278,7 +296,7 @@ class ToolCalls:
         del self._settled[waiting[0]]  # it has no output, so the program may answer it still
         return _due([response])
 
-    def _remember(self, call_id: str, fingerprint: int) -> None:
+    def _remember(self, call_id: str, fingerprint: int | None) -> None:
         self._settled[call_id] = fingerprint
         if len(self._settled) > _MAX_SETTLED:
             del self._settled[next(iter(self._settled))]

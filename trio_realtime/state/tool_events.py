@@ -9,7 +9,7 @@ from ..wire import client_events as client
 from ..wire.client_events import ClientEvent
 from ..wire.items import FunctionCall, FunctionCallOutput, Item
 from ..wire.responses import Response, ResponseParams
-from ..wire.session_config import ToolChoice
+from ..wire.session_config import FunctionTool, SessionInfo, ToolChoice, TranscriptionSessionInfo
 from .effects import Effects, combined
 from .requests import Request, Requests
 from .tool_calls import FollowUp, ToolCalls, ToolEffects, forces_tool
@@ -19,8 +19,8 @@ from .turns import Turns, turn_done
 class ToolEvents:
     """Stands between the ledger of calls and the responses.
 
-    A response that is over while calls of it are open keeps its turn open, until its follow-up is asked for, or will
-    not be.
+    A response that is over while calls of it are open keeps its turn open, until its follow-up is asked for, or cannot
+    come any more.
 
     Args:
         new_id: Gives a new id with a prefix.
@@ -47,8 +47,20 @@ class ToolEvents:
         self._requests = requests
         self._turns = turns
         self._ask = ask
+        self._announced: dict[str, str] = {}
         self._held: dict[str, str] = {}
         self._params: dict[str, ResponseParams] = {}
+
+    def session_stated(self, info: SessionInfo | TranscriptionSessionInfo) -> None:
+        """The server states the session, and with it what tools the model has."""
+        if isinstance(info, SessionInfo):
+            self.session_tool_choice = info.tool_choice
+            self.calls.stated = frozenset([tool.name for tool in info.tools or () if isinstance(tool, FunctionTool)])
+
+    def item_added(self, item: Item, response_id: str) -> None:
+        """A response of the conversation begins an item; the output of a call may be sent from now on."""
+        if isinstance(item, FunctionCall) and item.call_id is not None:
+            self._announced[item.call_id] = response_id
 
     def item_done(self, item: Item, response_id: str) -> Effects:
         """A response of the conversation holds an item that is final; if it is a call, it may have to run."""
@@ -70,6 +82,7 @@ class ToolEvents:
         stated = [self.item_done(item, response_id) for item in response.output or ()]
         choice = UNSET if params is None else params.tool_choice
         details = response.status_details
+        self._announced = {call_id: owner for call_id, owner in self._announced.items() if owner != response_id}
         self._turns.hold(turn_id)
         self._held[response_id] = turn_id
         if params is not None:
@@ -88,7 +101,7 @@ class ToolEvents:
 
     def answer(self, call_id: str, *, reply: bool) -> Effects:
         """The program has sent the output of a call itself; `reply` asks the model to go on."""
-        return self._carry_out(self.calls.answer(call_id, reply=reply))
+        return self._carry_out(self.calls.answer(call_id, reply=reply, response_id=self._announced.get(call_id)))
 
     def interrupt(self, *, turn_detected: bool) -> Effects:
         """The user spoke, or the program interrupted: running calls end that may be cancelled."""
@@ -130,8 +143,8 @@ class ToolEvents:
         return self._ask(event, self._held.get(response_id))
 
     def _release(self) -> Effects:
-        """Let go of the turns whose tools are done."""
-        over = [response_id for response_id in self._held if not self.calls.has_open_calls(response_id)]
+        """Let go of the turns that no follow-up goes on with."""
+        over = [response_id for response_id in self._held if not self.calls.may_follow(response_id)]
         publish = [turn_done(self._turns.release(self._held.pop(response_id))) for response_id in over]
         for response_id in over:
             self._params.pop(response_id, None)
