@@ -9,7 +9,7 @@ import sys
 
 import trio
 
-from trio_realtime import Delta, ItemUpdated, OpenAI, ResponseDone, open_session
+from trio_realtime import OpenAI, open_session
 
 
 async def main() -> None:
@@ -17,19 +17,11 @@ async def main() -> None:
     message = " ".join(sys.argv[1:]) or "How are you?"
     endpoint = OpenAI(base_url=os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1"))
     async with open_session(endpoint=endpoint, instructions="You are a great, upbeat friend.") as session:
-        with session.updates() as updates:  # a Trio receive channel of everything that happens from here on
-            await session.send_message(message)  # a user message asks for a response
-            async for update in updates:
-                match update:
-                    case ItemUpdated(delta=Delta(transcript=str(words))):
-                        print(words, end="", flush=True)
-                    case ItemUpdated(delta=Delta(audio=bytes())):
-                        pass  # mono PCM16 at 24,000 Hz, for a loudspeaker
-                    case ResponseDone(response=response):
-                        print(f"\n({response.status}, {session.usage.total_tokens} tokens)")
-                        break
-                    case _:
-                        pass
+        async with session.respond(message) as turn:  # leaving early cancels it; what fails is raised
+            async for words in turn.text_stream():
+                print(words, end="", flush=True)
+        audio = await turn.audio()  # mono PCM16 at 24,000 Hz, for a loudspeaker
+        print(f"\n({len(audio)} bytes of audio, {turn.usage.total_tokens} tokens)")
 
 
 if __name__ == "__main__":
