@@ -80,8 +80,6 @@ class _Subscription(Generic[T]):
 
     def end(self, error: BaseException | None) -> None:
         """The producer is done; receivers get what is left, then `error` or the end."""
-        if self.ended:
-            return
         self.ended = True
         self.error = error
         while self.waiting:
@@ -293,6 +291,7 @@ class Fanout:
             return
         self.ended = True
         self._error = error
+        self._by_type.clear()
         for subscriber in self._subscribers:
             subscriber.end(error)
 
@@ -310,6 +309,7 @@ class Fanout:
                 [
                     subscriber
                     for subscriber in self._subscribers
+                    if not self.ended
                     if kind in subscriber.types or (not subscriber.types and kind is not RawEvent)
                 ]
             )

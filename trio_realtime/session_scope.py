@@ -14,10 +14,11 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import trio
 
+from .answers import CallRunner, Command, Waiter
 from .channels import Fanout, Subscriber
 from .errors import (
     ConnectError,
@@ -37,9 +38,7 @@ from .replies import Replies
 from .state.effects import Effects
 from .state.machine import Machine
 from .state.playback import PlaybackLedger
-from .state.requests import Settled
 from .state.response_events import without_token
-from .state.tool_calls import ToolCall
 from .state.updates import ErrorReported, RawEvent, Update
 from .transport import MessageTransport, Payload
 from .wire import client_events as client, server_events as server
@@ -47,54 +46,6 @@ from .wire.client_events import ClientEvent
 from .wire.codec import Codec, encode_unknown
 
 logger: logging.Logger = logging.getLogger("trio_realtime")
-
-
-class CallRunner(Protocol):
-    """What runs the functions that the model calls."""
-
-    def start(self, call: ToolCall, nursery: trio.Nursery) -> None:
-        """Run a function, as a task of the nursery."""
-
-    def cancel(self, call_id: str) -> None:
-        """End a function whose outcome is not wanted any more."""
-
-    def cancel_all(self) -> None:
-        """End all of them: the session ends."""
-
-
-class Waiter(Protocol):
-    """Who waits for the answer to an event."""
-
-    def settle(self, settled: Settled) -> None:
-        """The server answered."""
-
-    def fail(self, error: BaseException) -> None:
-        """The session is over."""
-
-
-class _Command:
-    """One command that waits for its answer."""
-
-    def __init__(self) -> None:
-        self._answered = trio.Event()
-        self._settled: Settled | None = None
-        self._failure: BaseException | None = None
-
-    def settle(self, settled: Settled) -> None:
-        self._settled = settled
-        self._answered.set()
-
-    def fail(self, error: BaseException) -> None:
-        self._failure = error
-        self._answered.set()
-
-    async def wait(self) -> Any:
-        await self._answered.wait()
-        if self._settled is None:
-            raise self._failure or trio.ClosedResourceError("the session has ended")
-        if self._settled.error is not None:
-            raise self._settled.error
-        return self._settled.result
 
 
 class SessionScope:
@@ -193,8 +144,6 @@ class SessionScope:
             raise ConnectError(f"the connection ended before there was a session: {error}") from error
 
     def _too_late(self) -> ConnectTimeout:
-        if self._refusal is not None:
-            raise _refused(self._refusal)
         created = self._created.is_set() or not self._waits_for_created
         awaited = "session.updated" if created else "session.created"
         return ConnectTimeout(
@@ -531,7 +480,7 @@ class SessionScope:
         self.check_open()
         self.check(event)
         event_id = str(event.event_id)
-        waiter = self._waiters[event_id] = _Command()
+        waiter = self._waiters[event_id] = Command()
         try:
             post()
             return await waiter.wait()
