@@ -85,6 +85,24 @@ async def test_a_subscriber_that_leaves_early_is_forgotten() -> None:
     assert fanout.statistics() == ()
 
 
+async def test_removing_who_is_not_there_changes_nothing() -> None:
+    class Ears:
+        types = (SpeechStarted,)
+
+        def push(self, update: object) -> None:
+            raise NotImplementedError
+
+        def end(self, error: BaseException | None) -> None:
+            raise NotImplementedError
+
+    fanout, ears = Fanout(), Ears()
+    fanout.add(ears)
+    for _ in range(2):
+        fanout.remove(ears)
+    fanout.publish(A)
+    fanout.end(None)
+
+
 async def test_a_stalled_subscriber_delays_nobody() -> None:
     fanout = Fanout()
     with subscribe(fanout, max_buffer_bytes=1000, overflow="drop_oldest"), subscribe(fanout) as lively:

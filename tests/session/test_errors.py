@@ -529,7 +529,10 @@ async def test_a_bug_in_the_machine_ends_the_session_and_shows_where_it_is(monke
     assert "in buggy" in "".join(traceback.format_exception(caught.value))
 
 
-async def test_a_bug_while_the_connection_ends_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ended", [Closed(1000), ConnectionLost("broke")])
+async def test_a_bug_while_the_connection_ends_is_not_swallowed(
+    monkeypatch: pytest.MonkeyPatch, ended: Closed | Exception
+) -> None:
     def buggy(self: Machine, **_: object) -> None:
         raise ZeroDivisionError("a bug")
 
@@ -537,7 +540,7 @@ async def test_a_bug_while_the_connection_ends_is_not_swallowed(monkeypatch: pyt
     with leaving_raises(InternalError) as caught:
         async with opened(server):
             monkeypatch.setattr(Machine, "connection_ended", buggy)
-            fail(server)
+            server.end(ended)
             await trio.testing.wait_all_tasks_blocked()
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
@@ -549,6 +552,27 @@ async def test_a_transport_that_breaks_its_promises_is_not_the_bodys_error(autoj
             server.end(OSError("a foreign exception"))
             await trio.sleep_forever()
     assert isinstance(caught.value.__cause__, OSError)
+
+
+async def test_the_first_failure_is_the_one_that_counts(autojump_clock: MockClock) -> None:
+    server = ScriptedServer()
+    with leaving_raises(ConnectionLost, match="broke"):
+        async with opened(server, close_timeout=3) as (session, _):
+            server.send_error = OSError("the writer's")
+            await session.append_audio(b"\0\0")
+            await trio.sleep(1)
+            server.end(ConnectionLost("broke"))
+            await trio.sleep_forever()
+
+
+async def test_what_arrives_after_the_failure_changes_nothing_any_more(autojump_clock: MockClock) -> None:
+    server = ScriptedServer()
+    with leaving_raises(ProtocolError):
+        async with opened(server, malformed_run_limit=1) as (session, _):
+            server.push_raw(b"{")
+            server.push("conversation.item.added", item=message("item_late"))
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(session.conversation) == 0
 
 
 async def test_ctrl_c_in_a_task_of_the_session_leaves_as_itself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from trio_realtime.endpoint import ConnectRequest
 from trio_realtime.testing import Simulator, memory_transport_pair, simulated_transport
 from trio_realtime.transport import Closed
 
-from .scripted_server import ScriptedServer, leaving_raises, opened
+from .scripted_server import ScriptedServer, leaving_raises, message, opened
 
 
 class NeverDialled(Endpoint):
@@ -269,3 +269,32 @@ async def test_a_simulated_server_sees_the_end(autojump_clock: MockClock) -> Non
         await session.send_message("hello")
     assert simulator.connections[0].received[0]["type"] == "session.update"
     assert living() == before
+
+
+async def test_the_exit_is_a_checkpoint_even_if_the_transports_close_is_none(autojump_clock: MockClock) -> None:
+    class ClosesAtOnce(ScriptedServer):
+        async def aclose(self, code: int = 1000, reason: str = "") -> None:
+            self.end(trio.ClosedResourceError("closed on this side"))
+
+    with trio.CancelScope() as scope:
+        async with opened(ClosesAtOnce()):
+            scope.cancel()
+        raise AssertionError("the exit is a checkpoint")
+    assert scope.cancelled_caught
+
+
+async def test_what_arrives_during_the_close_changes_nothing_any_more(autojump_clock: MockClock) -> None:
+    server = ScriptedServer()
+    server.close_hangs = True
+    async with trio.open_nursery() as nursery:
+        async with opened(server) as (session, _):
+            before = session.statistics()
+
+            async def push_late() -> None:
+                await trio.sleep(0.5)
+                server.push_error("too late")
+                server.push("conversation.item.added", item=message("item_late"))
+
+            nursery.start_soon(push_late)
+        assert session.statistics() == before
+        assert len(session.conversation) == 0
