@@ -20,6 +20,9 @@ class CallRunner(Protocol):
     def cancel_all(self) -> None:
         """End all of them: the session ends."""
 
+    def answered(self, event_id: str, *, accepted: bool) -> None:
+        """The server has answered a command; it may be one that changes the tools."""
+
 
 class Waiter(Protocol):
     """Who waits for the answer to an event."""

@@ -150,7 +150,7 @@ async def open_session(
     )
     scope.check(scope.first_update)
     runner = ToolRunner(scope)
-    runner.hold(*split_tools(keywords.get("tools", configured_tools)))
+    runner.propose(str(scope.first_update.event_id), *split_tools(keywords.get("tools", configured_tools)))
     scope.calls = runner
     if output_guard is not None:
         guard = output_guard if isinstance(output_guard, OutputGuard) else OutputGuard(check=output_guard)

@@ -315,6 +315,8 @@ class SessionScope:
                 self.calls.cancel(call_id)
             for call in effects.start:
                 self.calls.start(call, self._nursery)
+            for settled in effects.settle:
+                self.calls.answered(settled.event_id, accepted=settled.error is None)
         for settled in effects.settle:
             if settled.error is not None and settled.event_id not in self._waiters:
                 self._publish(ErrorReported(error=settled.error))

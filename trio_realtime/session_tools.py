@@ -1,6 +1,6 @@
 """Configuring a session while it runs: its settings, its tools, and the calls that the program answers itself."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Unpack, cast
 
 import msgspec
@@ -73,7 +73,8 @@ class SessionTools(SessionItems):
 
         Wire: `session.update` with all the tools.
         """
-        await self._replace_tools((*self._functions.tools, *self._definitions(), tool))
+        functions, definitions = self._functions.tools
+        await self._replace_tools((*functions, *definitions, tool))
 
     async def remove_tool(self, name: str) -> None:
         """Take a tool away from the model; calls of it that are open are not touched.
@@ -87,7 +88,8 @@ class SessionTools(SessionItems):
 
         Wire: `session.update` with the tools that are left.
         """
-        tools = (*self._functions.tools, *self._definitions())
+        functions, definitions = self._functions.tools
+        tools = (*functions, *definitions)
         left = [each for each in tools if _name_of(each) != name]
         if len(left) == len(tools):
             names = ", ".join([repr(_name_of(each)) for each in tools]) or "none"
@@ -117,51 +119,36 @@ class SessionTools(SessionItems):
             raise ConfigError(f"no approval waits under the id {request_id!r}")
         await self.create_item(McpApprovalResponse(approval_request_id=request_id, approve=approve, reason=reason))
 
-    def _definitions(self) -> tuple[FunctionTool | McpTool, ...]:
-        """The tools that the program answers itself, or the server."""
-        config = self._machine.config
-        tools = config.tools if isinstance(config, SessionConfig) and config.tools is not UNSET else []
-        functions = {function.name for function in self._functions.tools}
-        return tuple([each for each in tools if isinstance(each, McpTool) or each.name not in functions])
-
     async def _update_tools(
         self, change: SessionConfig, given: Sequence[object]
     ) -> SessionInfo | TranscriptionSessionInfo:
         """Replace the functions, or the plain definitions, or both: what of it is given; an empty list clears both."""
         functions, definitions = split_tools(given)
         if functions or definitions:
-            functions = functions or self._functions.tools
-            definitions = definitions or self._definitions()
+            functions = functions or self._functions.tools[0]
+            definitions = definitions or self._functions.tools[1]
         return await self._replace_tools((*functions, *definitions), change)
 
     async def _replace_tools(
         self, tools: Sequence[object], change: SessionConfig | None = None
     ) -> SessionInfo | TranscriptionSessionInfo:
         functions, definitions = split_tools(tools)
-        before = self._functions.tools, self._definitions()
         config = msgspec.structs.replace(
             change or SessionConfig(), tools=[*[function.definition for function in functions], *definitions]
         )
-        # Both until the server has confirmed: a call of either may already be on its way.
-        names = {_name_of(each) for each in (*functions, *definitions)}
-        other_functions = [each for each in before[0] if _name_of(each) not in names]
-        other_definitions = [each for each in before[1] if _name_of(each) not in names]
-        self._functions.hold((*other_functions, *functions), (*other_definitions, *definitions))
-        try:
-            info = await self._update(config)
-        except BaseException:
-            self._functions.hold(*before)
-            raise
-        self._functions.hold(functions, definitions)
-        return info
+        event_id = new_id("event")
+        return await self._update(
+            config, event_id, then=lambda: self._functions.propose(event_id, functions, definitions)
+        )
 
     async def _update(
-        self, change: SessionConfig | TranscriptionSessionConfig
+        self,
+        change: SessionConfig | TranscriptionSessionConfig,
+        event_id: str | None = None,
+        then: Callable[[], None] | None = None,
     ) -> SessionInfo | TranscriptionSessionInfo:
-        return cast(
-            "SessionInfo | TranscriptionSessionInfo",
-            await self._scope.command(client.SessionUpdate(event_id=new_id("event"), session=change)),
-        )
+        event = client.SessionUpdate(event_id=event_id or new_id("event"), session=change)
+        return cast("SessionInfo | TranscriptionSessionInfo", await self._scope.command(event, then=then))
 
     async def send_tool_output(self, call_id: str, output: Any, *, respond: bool = True) -> ConversationItem:
         """Answer a function call that the program handles itself.

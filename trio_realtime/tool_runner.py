@@ -8,6 +8,7 @@ import logging
 from typing import Any
 
 import trio
+from msgspec import UNSET
 
 from .errors import ToolError
 from .session_scope import SessionScope
@@ -21,9 +22,10 @@ from .state.updates import (
 )
 from .tool_arguments import ArgumentsError
 from .tools import Tool, ToolContext, ToolOutcome
-from .wire.session_config import FunctionTool, McpTool
+from .wire.session_config import FunctionTool, McpTool, SessionConfig
 
 AnyTool = Tool[..., Any]
+Definition = FunctionTool | McpTool
 
 logger: logging.Logger = logging.getLogger("trio_realtime")
 
@@ -40,6 +42,9 @@ class _Approval:
 class ToolRunner:
     """The functions of one session, and their calls that are under way.
 
+    What the model has changes when the server confirms it, whether or not somebody still waits for that. Until then
+    calls of the old tools and of the new ones are taken: either may be on its way.
+
     Args:
         scope: The session's.
 
@@ -50,34 +55,55 @@ class ToolRunner:
     def __init__(self, scope: SessionScope) -> None:
         self.session: Any = None
         self._scope = scope
+        self._functions: tuple[AnyTool, ...] = ()  # as confirmed
+        self._proposed: dict[str, tuple[tuple[AnyTool, ...], tuple[Definition, ...]]] = {}
         self._tools: dict[str, AnyTool] = {}
-        self._limiters: dict[str, trio.CapacityLimiter] = {}
+        self._limiters: dict[AnyTool, trio.CapacityLimiter] = {}
         self._running: dict[str, trio.CancelScope] = {}
         self._approvals: dict[str, _Approval] = {}
 
     @property
-    def tools(self) -> tuple[AnyTool, ...]:
-        """The functions that the session holds."""
-        return tuple(self._tools.values())
+    def tools(self) -> tuple[tuple[AnyTool, ...], tuple[Definition, ...]]:
+        """The functions and the plain definitions that the model has, or will have when the server has confirmed."""
+        return next(reversed(self._proposed.values()), (self._functions, self._definitions()))
 
-    def hold(self, tools: tuple[AnyTool, ...], definitions: tuple[FunctionTool | McpTool, ...]) -> None:
-        """The session has these functions and these plain definitions from now on; open calls are not touched."""
-        self._tools = {tool.name: tool for tool in tools}
-        self._limiters = {tool.name: self._limiters.get(tool.name) or tool.limiter() for tool in tools}
-        policies = {tool.name: tool.policy for tool in tools}
-        for definition in definitions:
-            if isinstance(definition, FunctionTool):
-                policies[definition.name] = ToolPolicy(runs=False)
+    def propose(self, event_id: str, functions: tuple[AnyTool, ...], definitions: tuple[Definition, ...]) -> None:
+        """The server is asked to let the model have these tools, and no others; open calls are not touched."""
+        self._proposed[event_id] = functions, definitions
+        self._hold()
+
+    def answered(self, event_id: str, *, accepted: bool) -> None:
+        """The server has answered a command; it may be one that proposed tools."""
+        proposed = self._proposed.pop(event_id, None)
+        if proposed is not None:
+            self._functions = proposed[0] if accepted else self._functions
+            self._hold()
+
+    def _definitions(self) -> tuple[Definition, ...]:
+        """The confirmed tools that the program answers itself, or the server."""
+        config = self._scope.machine.config
+        tools = config.tools if isinstance(config, SessionConfig) and config.tools is not UNSET else []
+        functions = {function.name for function in self._functions}
+        return tuple([each for each in tools if isinstance(each, McpTool) or each.name not in functions])
+
+    def _hold(self) -> None:
+        self._tools = {}
+        policies: dict[str, ToolPolicy] = {}
+        for functions, definitions in ((self._functions, self._definitions()), *self._proposed.values()):
+            for function in functions:
+                self._tools[function.name] = function
+                policies[function.name] = function.policy
+            for definition in definitions:
+                if isinstance(definition, FunctionTool):
+                    policies[definition.name] = ToolPolicy(runs=False)
+        self._limiters = {tool: self._limiters.get(tool) or tool.limiter() for tool in self._tools.values()}
         self._scope.machine.responses.tools.calls.tools = policies
 
     def start(self, call: ToolCall, nursery: trio.Nursery) -> None:
         """The model called a function of the session."""
-        tool = self._tools.get(call.name)
-        if tool is None:  # it was removed between the call and its item's end
-            self._settle(call, error_output(f"the tool {call.name!r} was removed"))
-            return
         self._running[call.call_id] = trio.CancelScope()
-        nursery.start_soon(self._run, tool, call, name=f"tool {call.name}")
+        tool = self._tools[call.name]
+        nursery.start_soon(self._run, tool, self._limiters[tool], call, name=f"tool {call.name}")
 
     def cancel(self, call_id: str) -> None:
         """A call is not wanted any more; its output, if it gets one, is on its way already."""
@@ -99,7 +125,7 @@ class ToolRunner:
         approval.settled.set()
         return True
 
-    async def _run(self, tool: AnyTool, call: ToolCall) -> None:
+    async def _run(self, tool: AnyTool, limiter: trio.CapacityLimiter, call: ToolCall) -> None:
         began = trio.current_time()
         publish = self._scope.fanout.publish
         publish(
@@ -111,28 +137,32 @@ class ToolRunner:
         outcome = ToolOutcome(output="")
         with self._running[call.call_id] as running:
             try:
-                outcome = await self._outcome(tool, call)
+                outcome = await self._outcome(tool, limiter, call)
             except ToolError as error:
                 failure = error
-                outcome = ToolOutcome(output=error_output(str(error)), error=error)
+                outcome = ToolOutcome(output="", error=error)
             finally:
                 del self._running[call.call_id]
                 self._approvals.pop(call.call_id, None)
         seconds = trio.current_time() - began
-        if running.cancelled_caught:
+        if running.cancel_called:  # it has its output already, or the session ends, whatever the function still did
+            if outcome.error is not None:
+                logger.error("tool %s failed while it was cancelled: %s", call.name, outcome.error)
             publish(ToolCallCancelled(call_id=call.call_id, name=call.name, seconds=seconds))
             return
-        logger.info("tool %s took %.3f s: %.500s", call.name, seconds, outcome.output)
+        if failure is None:
+            logger.info("tool %s took %.3f s: %.500s", call.name, seconds, outcome.output)
         publish(
             ToolCallFinished(
                 call_id=call.call_id, name=call.name, result=outcome.result, error=outcome.error, seconds=seconds
             )
         )
-        self._settle(call, outcome.output)
-        if failure is not None:
+        if failure is None:
+            self._scope.apply(self._scope.machine.responses.tools.settle(call.call_id, outcome.output))
+        else:
             self._scope.fail(failure)
 
-    async def _outcome(self, tool: AnyTool, call: ToolCall) -> ToolOutcome:
+    async def _outcome(self, tool: AnyTool, limiter: trio.CapacityLimiter, call: ToolCall) -> ToolOutcome:
         context = ToolContext(
             call_id=call.call_id,
             name=call.name,
@@ -147,7 +177,7 @@ class ToolRunner:
             refusal = await self._refusal(tool, call)
             if refusal is not None:
                 return ToolOutcome(output=error_output(str(refusal)), error=refusal)
-        return await tool.run(call.arguments, context, limiter=self._limiters.get(tool.name))
+        return await tool.run(call.arguments, context, limiter=limiter)
 
     async def _refusal(self, tool: AnyTool, call: ToolCall) -> Exception | None:
         """Ask the program whether the call may be made, unless its arguments are wrong anyway."""
@@ -159,6 +189,3 @@ class ToolRunner:
         self._scope.fanout.publish(ApprovalRequested(request_id=call.call_id, name=call.name, arguments=call.arguments))
         await approval.settled.wait()
         return None if approval.granted else PermissionError(approval.reason or "the user did not approve the call")
-
-    def _settle(self, call: ToolCall, output: str) -> None:
-        self._scope.apply(self._scope.machine.responses.tools.settle(call.call_id, output))
