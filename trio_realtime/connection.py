@@ -71,7 +71,7 @@ async def closing_transport(transport: MessageTransport, close_timeout: float) -
         try:
             with trio.move_on_after(close_timeout):
                 await transport.aclose()
-        except trio.Cancelled:
+        except trio.Cancelled:  # noqa: ASYNC103  raised when the clean-up is done
             if error is None:
                 raise
 
@@ -271,6 +271,6 @@ class _pumping:  # noqa: N801  a context manager, used like a function
             self._nursery.cancel_scope.cancel()
             self._nursery.cancel_scope.shield = True
             try:
-                await self._manager.__aexit__(None, None, None)
+                await self._manager.__aexit__(None, None, None)  # noqa: ASYNC102
             except BaseExceptionGroup as group:  # Ctrl-C, in the pump
                 raise unwrap(group, None) from None

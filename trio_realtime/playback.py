@@ -45,7 +45,7 @@ class Playback(trio.abc.ReceiveChannel[PlaybackChunk]):
             self._scope.interrupt(None, None)
         self._close()
         if exc_type is None:
-            await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint()  # noqa: ASYNC102  only after a clean end
 
     async def aclose(self) -> None:
         """Stop playing; what waits is dropped, nothing is truncated. Leaving the scope does it too."""

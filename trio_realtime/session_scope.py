@@ -119,7 +119,7 @@ class SessionScope:
             if connecting.cancelled_caught:
                 raise self._too_late()
         except BaseException:
-            await self._leave(politely=False)
+            await self._leave(politely=False)  # noqa: ASYNC102  bounded, or at once in a cancelled scope
             raise
         self._state = "open"
         self._body_scope.__enter__()
@@ -159,17 +159,17 @@ class SessionScope:
         try:
             if self._body_scope.__exit__(exc_type, exc, traceback):
                 error = None
-        except BaseException as remaining:  # noqa: BLE001  it is raised below, after the session has ended
+        except BaseException as remaining:  # noqa: BLE001, ASYNC103  it is raised below, after the session has ended
             error = remaining
         cancelled_outside = trio.current_effective_deadline() <= trio.current_time()
         try:
-            await self._leave(politely=self.failure is None and not cancelled_outside)
-        except (trio.Cancelled, Exception):
+            await self._leave(politely=self.failure is None and not cancelled_outside)  # noqa: ASYNC102
+        except (trio.Cancelled, Exception):  # noqa: ASYNC103  raised when the clean-up is done
             # The close was cancelled, or failed, and is done all the same: the body's exception is not masked by that.
             if error is None:
                 raise
         if error is None and cancelled_outside:
-            await trio.lowlevel.checkpoint()  # the cancellation wins, over a failure too
+            await trio.lowlevel.checkpoint()  # noqa: ASYNC102  the cancellation wins, over a failure too
         if self.failure is not None:
             if error is None:
                 raise_as_it_is(own_instance(self.failure))
@@ -190,7 +190,7 @@ class SessionScope:
                     await self._transport.aclose()
         finally:
             try:
-                await self._end_tasks()
+                await self._end_tasks()  # noqa: ASYNC102  bounded, or at once in a cancelled scope
             finally:
                 self._state = "left"
                 self.outbox.close()

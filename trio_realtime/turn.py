@@ -274,7 +274,7 @@ class RespondScope:
         finally:
             self._forget()
         if exc_type is None:
-            await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint()  # noqa: ASYNC102  only after a clean end
 
     def _forget(self) -> None:
         self._scope.fanout.remove(self._turn)
