@@ -204,11 +204,47 @@ def test_stopping_a_turn_cuts_only_what_is_of_it() -> None:
     effects = machine.stop_turn("r3")
     cancel, *cuts = sent(effects)
     assert isinstance(cancel, ResponseCancel)
-    assert [(type(cut), cut.item_id) for cut in cuts] == [
-        (ConversationItemDelete, "i1"),
-        (ConversationItemDelete, "i3"),
-    ]
-    assert published([effects], Interrupted) == [Interrupted(item_id="i1", heard_ms=0)]
+    assert [(type(cut), cut.item_id) for cut in cuts] == [(ConversationItemDelete, "i3")]
+    assert published([effects], Interrupted) == [], "what sounds is of another"
+    assert ledger.plays("r1")
+    assert not ledger.plays("r3")
+    assert ledger.generation == 0
+
+
+def test_stopping_a_turn_that_sounds_lets_the_next_one_play() -> None:
+    machine, ledger = playing(sound(), done(), created("r2"), item_added("i2", "r2"), sound(100, "i2", "r2"))
+    ledger.played(bytes=0)
+    assert ledger.take() is not None
+    ledger.played(ms=30)
+    interruption = ledger.stop(["r1"])
+    (cut,) = interruption.cuts
+    assert isinstance(cut, ConversationItemTruncate)
+    assert (cut.item_id, cut.audio_end_ms, interruption.heard_ms) == ("i1", 30, 30)
+    assert ledger.generation == 1
+    chunk = ledger.take()
+    assert chunk is not None
+    assert (chunk.item_id, chunk.generation) == ("i2", 1)
+    ledger.played(ms=100)
+    assert ledger.heard_ms("i2") == 100
+    assert machine.conversation.get("i1") is not None
+
+
+def test_what_was_handed_out_together_with_something_else_is_not_cut() -> None:
+    _, ledger = playing(sound(), done(), created("r2"), item_added("i2", "r2"), sound(100, "i2", "r2"))
+    ledger.played(bytes=0)
+    assert [chunk is not None for chunk in (ledger.take(), ledger.take())] == [True, True]
+    assert ledger.stop(["r2"]).cuts == ()
+    assert ledger.generation == 0
+    ledger.played(ms=200)
+    assert (ledger.heard_ms("i1"), ledger.heard_ms("i2")) == (100, 100)
+
+
+def test_stopping_what_is_not_played_changes_nothing() -> None:
+    _, ledger = playing(sound())
+    before = ledger.statistics()
+    assert ledger.stop(["r9"]).cuts == ()
+    assert ledger.statistics() == before
+    assert PlaybackLedger().stop(["r9"]).cuts == ()
 
 
 def test_without_a_playback_the_programs_clock_counts() -> None:

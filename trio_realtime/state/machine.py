@@ -257,12 +257,18 @@ class Machine:
         return combined(own, self._cut(interruption), self.responses.tools.interrupt(turn_detected=False))
 
     def stop_turn(self, turn_id: str) -> Effects:
-        """Nobody wants a turn any more: it is cancelled, and what is still to be heard of it must not be heard."""
+        """Nobody wants a turn any more: it is cancelled, and what is still to be heard of it must not be heard.
+
+        Other turns play on.
+        """
         response_ids = self.responses.responses_of(turn_id)
         stopped = self.responses.stop_turn(turn_id)
         if self._playback is None or not any(self._playback.ledger.plays(each) for each in response_ids):
             return stopped
-        return combined(stopped, self._cut(self._playback.ledger.interrupt()))
+        ledger = self._playback.ledger
+        generation = ledger.generation
+        cut = self._cut(ledger.stop(response_ids))
+        return combined(stopped, cut if ledger.generation > generation else Effects(urgent=cut.urgent))
 
     def _cut(self, interruption: Interruption) -> Effects:
         """What was not heard is cut; it is told unless a playback knows that nothing sounded."""

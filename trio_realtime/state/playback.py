@@ -9,7 +9,7 @@ with a new line; an acknowledgement of an earlier one changes nothing.
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -311,7 +311,19 @@ class PlaybackLedger:
 
     def interrupt(self) -> Interruption:
         """Drop what waits, begin a new generation, and say what the server has to forget."""
-        return self._interrupt(None)
+        return self._interrupt(list(self._queue.values()))
+
+    def stop(self, response_ids: Collection[str]) -> Interruption:
+        """Like `interrupt`, for the audio of some responses; that of others plays on.
+
+        A new generation begins only if some of theirs was handed out and not heard. If some of others was too, nothing
+        is cut: whoever plays it cannot drop the one without the other.
+        """
+        items = [item for item in self._queue.values() if item.response_id in response_ids]
+        to_be_heard = [unheard.item in items for unheard in self._unheard]
+        if not items or (any(to_be_heard) and not all(to_be_heard)):
+            return Interruption()
+        return self._interrupt(items, plays_on=not any(to_be_heard) and len(items) < len(self._queue))
 
     def interrupt_at(self, item: ConversationItem, played_samples: int) -> Interruption:
         """Like `interrupt`, by the program's own count of what was heard of one item, whether or not it is queued.
@@ -325,12 +337,15 @@ class PlaybackLedger:
                 changed.
         """
         known = self._queue.get(item.id) or self._past.get(item.id)
-        return self._interrupt(stated_item(item, played_samples, known))
+        stated = stated_item(item, played_samples, known)
+        return self._interrupt([stated, *[item for item in self._queue.values() if item.id != stated.id]])
 
-    def _interrupt(self, stated: PlaybackItem | None) -> Interruption:
-        items = [item for item in self._queue.values() if stated is None or item.id != stated.id]
-        if stated is not None:
-            items.insert(0, stated)
+    def _interrupt(self, items: list[PlaybackItem], *, plays_on: bool = False) -> Interruption:
+        """Stop these items; with `plays_on` what was handed out is of others, and is still to be heard."""
+        queued = [self._queue.pop(item.id) for item in items if item.id in self._queue]
+        dropped = sum(part.pending_bytes for item in queued for part in item.parts.values())
+        self._queued_bytes -= dropped
+        self._dropped_bytes += dropped
         response_ids = dict.fromkeys([item.response_id for item in items if item.response_id is not None])
         interruption = Interruption(
             item_id=items[0].id if items else None,
@@ -342,14 +357,12 @@ class PlaybackLedger:
             _remember(self._past, item.id, item)
         for response_id in response_ids:
             _remember(self._cut_responses, response_id, None)
-        self._queue.clear()
-        self._dropped_bytes += self._queued_bytes
-        self._queued_bytes = 0
-        self._unheard.clear()
-        self._unheard_bytes = 0
-        self._line_start = self._handed_out_bytes
-        self._line_ticks = self._heard_ticks = 0
-        self.generation += 1
+        if not plays_on:
+            self._unheard.clear()
+            self._unheard_bytes = 0
+            self._line_start = self._handed_out_bytes
+            self._line_ticks = self._heard_ticks = 0
+            self.generation += 1
         return interruption
 
     # --- the counts -----------------------------------------------------------------------------------------------

@@ -55,6 +55,11 @@ class PlaybackPart:
         return self.done and not self.pending and self.heard == self.handed_out
 
     @property
+    def pending_bytes(self) -> int:
+        """How much waits to be handed out."""
+        return sum(map(len, self.pending))
+
+    @property
     def heard_ms(self) -> int:
         """How much of it was heard, in whole milliseconds."""
         return self.encoding.bytes_to_ms(self.heard)
@@ -79,7 +84,7 @@ class PlaybackPart:
     def keep(self, length: int) -> int:
         """The server keeps `length` bytes: drop what waits beyond them; return how much that is."""
         self.kept = min(self.kept, length)
-        excess = dropped = max(0, self.handed_out + sum(map(len, self.pending)) - max(self.handed_out, length))
+        excess = dropped = max(0, self.handed_out + self.pending_bytes - max(self.handed_out, length))
         while excess > 0:
             last = self.pending.pop()
             if len(last) > excess:
