@@ -13,6 +13,7 @@ from typing import Any, Literal
 import trio
 
 from .errors import ConfigError
+from .limits import check_counts
 from .session_scope import SessionScope
 from .state.updates import GuardTripped, ItemUpdated, ResponseDone, ResponseStarted
 
@@ -38,8 +39,7 @@ class OutputGuard:
     def __post_init__(self) -> None:
         if not callable(self.check):
             raise ConfigError("output_guard is an async function of the transcript, or an OutputGuard with one")
-        if self.every_characters < 1:
-            raise ConfigError(f"every_characters is at least 1, not {self.every_characters}")
+        check_counts(1, every_characters=self.every_characters)
         if self.on_error not in {"stop", "ignore"}:
             raise ConfigError(f"on_error is 'stop' or 'ignore', not {self.on_error!r}")
 
@@ -71,6 +71,8 @@ class GuardRunner:
         """Watch until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            for response_id, watched in self._watched.items():
+                nursery.start_soon(self._watch, response_id, watched)
             await trio.sleep_forever()
 
     def push(self, update: Any) -> None:
@@ -83,10 +85,11 @@ class GuardRunner:
                     self._take(watched, words)
         elif isinstance(update, ResponseStarted):
             response_id = update.response.id
-            if response_id is not None and response_id not in self._watched and self._nursery is not None:
+            if response_id is not None:
                 watched = self._watched[response_id] = _Watched()
                 watched.due_at = self._guard.every_characters
-                self._nursery.start_soon(self._watch, response_id, watched)
+                if self._nursery is not None:
+                    self._nursery.start_soon(self._watch, response_id, watched)
         else:
             watched = self._watched.get(update.response.id or "")
             if watched is not None:
