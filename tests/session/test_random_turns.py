@@ -119,10 +119,6 @@ class Run:
 @settings(max_examples=60, deadline=None)
 @given(st.lists(steps, max_size=10), st.sampled_from([0.0, 0.1, 1.0]), st.sampled_from([None, "server_vad"]))
 @example(RACES, 1.0, "server_vad")
-    [("message", 0), ("speak", 0), ("read", 1000), ("wait", 0.1), ("speak", 0), ("leave after", 0.001)],
-    1.0,
-    "server_vad",
-)
 def test_whatever_a_program_does_every_turn_ends(program: Program, pace: float, turn_detection: str | None) -> None:
     async def main() -> None:
         before = trio.lowlevel.current_statistics().tasks_living
