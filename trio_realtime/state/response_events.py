@@ -272,8 +272,8 @@ class ResponseEvents:
         if self.sequencer.is_over(response.id):
             return Effects(send=self._stalled_done(response.id), event=event)  # done twice
         answered = None
-        known = response.id is None or self.sequencer.knows(response.id)
-        if token is not None or (not known and self.sequencer.state is State.REQUESTED):
+        guessed = response.id is not None and self.sequencer.state is State.REQUESTED
+        if not self.sequencer.knows(response.id) and (token is not None or guessed):
             answered = self._requests.confirm_response(token, response)  # its `created` never came
         request_id = None if answered is None else answered[0].event_id
         over = {response.id, request_id} - {None}
