@@ -201,7 +201,9 @@ class Turn:
         """Its message or its request was answered."""
         if settled.error is not None and not self.is_done:
             self._scope.stop_turn(self._turn_id)
-            self.fail(settled.error)
+            lost = settled.error.code == "conversation_already_has_active_response"
+            # A request that lost the race is answered only if it was cancelled meanwhile; else it goes out again.
+            self.fail(ResponseCancelled("the turn was cancelled before its response began") if lost else settled.error)
 
     def fail(self, error: BaseException) -> None:
         """There will be no response."""

@@ -23,12 +23,14 @@ from trio_realtime.transport import Closed
 
 from .scripted_server import ScriptedServer, leaving_raises, opened
 from .talking import (
+    CONFLICT,
     arrived,
     listed,
     push_audio,
     push_created,
     push_done,
     push_item,
+    push_speech_ended,
     push_words,
     requested,
     sent_after,
@@ -137,6 +139,22 @@ async def test_leaving_before_the_response_is_known_cancels_it_when_it_is() -> N
             push_done(server, "resp_7", "cancelled")
             await wait_all_tasks_blocked()
             assert [update for update in arrived(updates) if update.delta is not None] == []
+
+
+async def test_a_turn_that_was_cancelled_before_it_lost_the_race_was_cancelled() -> None:
+    server = ScriptedServer()
+    server.ignore("response.create")
+    async with opened(server, turn_detection="server_vad") as (session, _), session.respond("x") as turn:
+        await wait_all_tasks_blocked()
+        await session.interrupt()
+        push_speech_ended(server)
+        push_created(server, "resp_vad")
+        server.push_error("busy", code=CONFLICT, event_id=sent_after(server, "response.create")[0]["event_id"])
+        with pytest.raises(ResponseCancelled, match="before its response began"):
+            await turn.done()
+        push_done(server, "resp_vad")
+        await wait_all_tasks_blocked()
+        assert len(sent_after(server, "response.create")) == 1
 
 
 @pytest.mark.parametrize("known", [True, False])

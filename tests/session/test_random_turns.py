@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,7 +114,8 @@ class Run:
                 await trio.sleep(value)
 
     async def _turn_beside(self, words: int) -> None:
-        await self.read(words, conversation="none", input=[])
+        with suppress(ResponseCancelled):  # an interruption stops all that sounds
+            await self.read(words, conversation="none", input=[])
 
 
 @settings(max_examples=60, deadline=None)
