@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from trio_realtime import RealtimeSession, ServerVad, Transcription, open_session
+from trio_realtime import RealtimeSession, ServerVad, Tool, Transcription, open_session
 from trio_realtime.cli.demo import Screen, Unwatched, hold_demo
 from trio_realtime.cli.recording import open_recording
 from trio_realtime.cli.report import DemoReport
+from trio_realtime.cli.weather import TOOLS
 from trio_realtime.testing import Simulator, load_voice, simulated_transport
 
 HoldDemo = Callable[..., Awaitable[DemoReport]]
@@ -29,6 +31,8 @@ def hold(wav: Path) -> HoldDemo:
         simulator: Simulator,
         *,
         speech: bytes | None = None,
+        interruption: bytes = b"",
+        tools: list[Tool[..., Any]] = TOOLS,
         message: str = "Hello!",
         screen: Screen | None = None,
         beside: Callable[[RealtimeSession], Awaitable[None]] | None = None,
@@ -39,6 +43,7 @@ def hold(wav: Path) -> HoldDemo:
                 transport=transport,
                 turn_detection=ServerVad(),
                 transcription=Transcription(model="gpt-4o-transcribe"),
+                tools=tools,
             ) as session,
         ):
             if beside is not None:
@@ -49,6 +54,7 @@ def hold(wav: Path) -> HoldDemo:
                     server="memory",
                     message=message,
                     speech=load_voice("question") if speech is None else speech,
+                    interruption=interruption,
                     recording=recording,
                     screen=screen or Unwatched(),
                 )

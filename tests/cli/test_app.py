@@ -13,20 +13,26 @@ from typing import Any
 
 import pytest
 import trio
+from trio.testing import MockClock
 from typer.testing import CliRunner, Result
 
 from trio_realtime import OpenAI
 from trio_realtime.audio import PCM16, read_wav, resample, write_wav
-from trio_realtime.cli import app as app_module, main
-from trio_realtime.cli.app import NOT_UNDERSTOOD, app
-from trio_realtime.testing import QUESTION, load_voice
+from trio_realtime.cli import app as app_module, main, simulation
+from trio_realtime.cli.app import app
+from trio_realtime.cli.simulation import GREETING, NOT_UNDERSTOOD
+from trio_realtime.testing import INTERRUPTION, QUESTION, load_voice
+
+RUN = trio.run
 
 
 @pytest.fixture(autouse=True)
 def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.setattr(app_module, "SIMULATED_PACE", 0.0)
+    monkeypatch.setattr(simulation, "PACE", 0.0)
+    # The sockets are real, but a second takes a fifth of one.
+    monkeypatch.setattr(trio, "run", lambda *arguments: RUN(*arguments, clock=MockClock(rate=5.0)))
 
 
 def invoke(*arguments: str) -> Result:
@@ -54,7 +60,7 @@ def test_the_options_reach_the_session() -> None:
     assert (report["voice"], report["model"]) == ("cedar", "gpt-realtime-2.1-mini")
     assert PCM16.bytes_to_ms(len(read_wav("trio-realtime-demo.wav")[0])) == report["audio"]["received_ms"]
     # A simulator cannot know what is said in a file of the user's.
-    assert [turn["transcript"] for turn in report["turns"]] == [NOT_UNDERSTOOD]
+    assert [turn["transcript"] for turn in report["turns"]] == [NOT_UNDERSTOOD] * 2
 
 
 def test_a_key_alone_does_not_make_it_live(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +77,7 @@ def test_the_tables_come_after_the_conversation() -> None:
 
 def test_speech_of_another_rate_is_resampled() -> None:
     result = invoke("demo", "--json", "--wav", speech(16_000))
-    (turn,) = json.loads(result.stdout)["turns"]
+    turn, _ = json.loads(result.stdout)["turns"]
     assert turn["level_dbfs"] > -40
 
 
@@ -200,6 +206,11 @@ def test_the_entry_point_runs_the_command(monkeypatch: pytest.MonkeyPatch, capsy
     assert capsys.readouterr().out.startswith("trio-realtime ")
 
 
-def test_the_spoken_question_is_the_one_that_is_transcribed() -> None:
-    assert app_module._speech(None) == load_voice("question")
-    assert QUESTION.endswith("?")
+def test_what_is_spoken_is_what_is_transcribed() -> None:
+    assert app_module._voice("question") == load_voice("question")
+    assert app_module._voice("interruption") == load_voice("interruption")
+    assert (QUESTION[-1], INTERRUPTION[-1]) == ("?", ".")
+
+
+def test_the_simulated_model_knows_what_is_written_first() -> None:
+    assert GREETING in invoke("demo", "--help").stdout

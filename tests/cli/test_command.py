@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
 import time
 import wave
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -21,13 +24,14 @@ from trio_realtime.testing import QUESTION, load_voice
 
 COMMAND = [sys.executable, "-W", "error", "-m", "trio_realtime.cli"]
 LONGEST_S = 60.0
+SPEECH = load_voice("interruption")[: PCM16.ms_to_bytes(750)]
 
 
 @pytest.fixture
 def speech(tmp_path: Path) -> Path:
     """Three quarters of a second of real speech."""
     path = tmp_path / "speech.wav"
-    write_wav(path, load_voice("interruption")[: PCM16.ms_to_bytes(750)])
+    write_wav(path, SPEECH)
     return path
 
 
@@ -64,9 +68,9 @@ def running(
             process.kill()
 
 
-def read_until(fd: int, awaited: str, *, times: int = 1) -> bytes:
+def read_until(fd: int, awaited: str) -> bytes:
     output = b""
-    while output.count(awaited.encode()) < times:
+    while awaited.encode() not in output:
         piece = os.read(fd, 65_536)
         assert piece, f"the command ended before it said {awaited!r}: {output.decode()}"
         output += piece
@@ -85,7 +89,15 @@ def test_the_demo_ends_well_within_twenty_seconds(tmp_path: Path) -> None:
     assert time.monotonic() - began < 20
     assert "\x1b" not in done.stdout
     words = " ".join(done.stdout.split())
-    assert words.count(QUESTION) >= 2  # as it was understood, in the conversation and in the table
+    assert QUESTION in words
+    heard, played, kept = (
+        int(found.replace(",", ""))
+        for pattern in (r"interrupted after ([\d,]+) ms", r"loudspeaker played ([\d,]+) ms", r"cut it at ([\d,]+) ms")
+        for found in re.findall(pattern, words)
+    )
+    assert heard == played == kept > 1_000
+    assert "get_weather: {" in words
+    assert "get_daylight: {" in words
     audio_bytes = 2 * frames_of(tmp_path / "trio-realtime-demo.wav")
     assert audio_bytes > 0
     assert f"({audio_bytes:,} bytes) in trio-realtime-demo.wav" in words
@@ -96,35 +108,90 @@ def test_json_is_one_object_that_adds_up(tmp_path: Path, speech: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     report = json.loads(done.stdout)
     items, audio = report["items"], report["audio"]
-    assert [item["role"] for item in items] == ["user", "assistant", "user", "assistant"]
+    calls, outputs = ["function_call"] * 2, ["function_call_output"] * 2
+    assert [item["role"] or item["type"] for item in items] == [
+        *("user", "assistant", "user"),
+        *(*calls, *outputs, "assistant"),
+        *("user", "assistant"),
+    ]
     assert items[0]["words"] == "Hello there!"
-    assert all(item["words"] and item["streamed"] == item["words"] for item in items[1:])
+    spoken = [item for item in items[1:] if item["role"] and not item["truncated"]]
+    assert all(item["words"] and item["streamed"] == item["words"] for item in spoken)
+
+    (cut,) = [item for item in items if item["truncated"]]
+    interruption = report["interruption"]
+    assert interruption["item_id"] == cut["id"]
+    assert cut["audio_ms"] == interruption["heard_ms"] == interruption["played_ms"] == interruption["audio_end_ms"]
+    assert PCM16.bytes_to_ms(interruption["played_bytes"]) == interruption["played_ms"]
+    assert cut["audio_bytes"] == interruption["kept_bytes"] < interruption["received_bytes"]
     assert 2 * frames_of(tmp_path / "out.wav") == audio["received_bytes"]
-    assert sum(item["audio_bytes"] for item in items if item["role"] == "assistant") == audio["received_bytes"]
-    (turn,) = report["turns"]
-    assert 0 <= turn["start_ms"] < turn["end_ms"] <= audio["sent_ms"]
-    assert turn["audio_bytes"] == items[2]["audio_bytes"] == PCM16.ms_to_bytes(turn["end_ms"] - turn["start_ms"])
-    assert turn["level_dbfs"] > -40
+    held = sum(item["audio_bytes"] for item in items if item["role"] == "assistant")
+    assert audio["received_bytes"] == held + interruption["received_bytes"] - interruption["kept_bytes"]
+
+    assert {tool["name"] for tool in report["tools"]} == {"get_weather", "get_daylight"}
+    for tool in report["tools"]:
+        assert tool["arguments"] == {"city": "Paris", "day": "tomorrow"}
+        assert (tool["error"], bool(tool["result"])) == (None, True)
+        assert 0.3 < tool["seconds"] < 5
+    assert report["notes"] == []
+
+    asked, stopped = report["turns"]
+    for turn, item in ((asked, items[2]), (stopped, items[-2])):
+        assert 0 <= turn["start_ms"] < turn["end_ms"] <= audio["sent_ms"]
+        assert turn["audio_bytes"] == item["audio_bytes"] == PCM16.ms_to_bytes(turn["end_ms"] - turn["start_ms"])
+        assert turn["level_dbfs"] > -40
     assert report["tokens"]["total"] == report["tokens"]["input"] + report["tokens"]["output"]
-    assert report["events"]["received"]["response.done"] == 2
+    assert report["events"]["received"]["response.done"] == 4
+    assert report["events"]["received"]["conversation.item.truncated"] == 1
     assert report["server"].startswith("simulator at ws://127.0.0.1:")
 
 
-@pytest.mark.parametrize(
-    ("awaited", "times"),
-    [("trio-realtime demo", 1), ("session", 1), ("You said", 1), ("▁", 1), ("your turn", 1), ("You said", 2)],
-)
-def test_ctrl_c_leaves_cleanly_whatever_is_going_on(tmp_path: Path, speech: Path, awaited: str, times: int) -> None:
-    with running("demo", "-o", "out.wav", "--wav", str(speech), cwd=tmp_path) as process:
-        assert process.stdout is not None
-        read_until(process.stdout.fileno(), awaited, times=times)
-        process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=LONGEST_S)
-    assert (process.returncode, stderr.decode()) == (130, "trio-realtime: interrupted\n")
-    assert b"Traceback" not in stdout
+PHASES = [
+    *("trio-realtime demo", "session", "a simulated", "▁", "your turn"),
+    "get_daylight(",  # a tool runs
+    "Tomorrow",  # an answer is played
+    "interrupted",
+]
+"""What the command says last before Ctrl-C is pressed."""
+
+
+class Interrupted(NamedTuple):
+    """A demo that was stopped by Ctrl-C."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+    wav: Path
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Interrupted]]]:
+    """Demos that are stopped in each phase, side by side: each waits for the real time to pass, most of the time."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    write_wav(folder / "speech.wav", SPEECH)
+
+    def interrupt(awaited: str, number: int) -> Interrupted:
+        wav = folder / f"{number}.wav"
+        with running("demo", "-o", str(wav), "--wav", "speech.wav", cwd=folder) as process:
+            assert process.stdout is not None
+            before = read_until(process.stdout.fileno(), awaited)
+            process.send_signal(signal.SIGINT)
+            after, stderr = process.communicate(timeout=LONGEST_S)
+        return Interrupted(process.returncode, (before + after).decode(), stderr.decode(), wav)
+
+    with ThreadPoolExecutor(len(PHASES)) as threads:
+        yield {awaited: threads.submit(interrupt, awaited, number) for number, awaited in enumerate(PHASES)}
+
+
+@pytest.mark.parametrize("awaited", PHASES)
+def test_ctrl_c_leaves_cleanly_whatever_is_going_on(interrupted: dict[str, Future[Interrupted]], awaited: str) -> None:
+    run = interrupted[awaited].result(LONGEST_S)
+    assert (run.exit_code, run.stderr) == (130, "trio-realtime: interrupted\n")
+    assert "Traceback" not in run.stdout
+    assert "tokens out" not in run.stdout  # it did not run to its end
     if awaited != "trio-realtime demo":  # before there is a session there is no file
-        heard_something = awaited == "▁" or times == 2
-        assert (frames_of(tmp_path / "out.wav") > 0) >= heard_something
+        heard_something = awaited not in {"session", "a simulated"}
+        assert (frames_of(run.wav) > 0) >= heard_something
 
 
 def test_ctrl_c_leaves_no_json(tmp_path: Path, speech: Path) -> None:
@@ -154,7 +221,7 @@ def test_a_terminal_is_coloured_unless_it_asks_not_to_be(
     master, slave = pty.openpty()
     try:
         with running("demo", "--wav", str(speech), cwd=tmp_path, stdout=slave, **variables) as process:
-            output = read_until(master, "You said")
+            output = read_until(master, "simulated")
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=LONGEST_S)
     finally:

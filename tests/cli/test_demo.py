@@ -13,7 +13,8 @@ from trio.testing import MockClock
 
 from trio_realtime import RealtimeSession, ServerError
 from trio_realtime.audio import PCM16
-from trio_realtime.cli.demo import ANSWER_TIMEOUT, CHUNK_MS, MAX_SILENCE_MS, NoAnswer
+from trio_realtime.cli.demo import ANSWER_TIMEOUT, MAX_SILENCE_MS, NOTHING_SAID, NoAnswer
+from trio_realtime.cli.microphone import CHUNK_MS
 from trio_realtime.cli.report import DemoReport, level_dbfs
 from trio_realtime.errors import RealtimeError, ResponseFailed
 from trio_realtime.testing import QUESTION, Says, Simulator, fails, incomplete, load_voice, says
@@ -85,12 +86,13 @@ async def test_the_turn_is_cut_out_of_the_audio_that_was_sent(hold: HoldDemo, au
 async def test_the_microphone_is_sent_in_real_time_and_stays_open_until_the_answer(
     hold: HoldDemo, autojump_clock: MockClock
 ) -> None:
-    speech = load_voice("interruption")
-    report = await hold(Simulator(), speech=speech)
-    assert len(speech) < report.audio.sent_bytes < len(speech) + PCM16.ms_to_bytes(MAX_SILENCE_MS)
-    chunks = report.events.sent["input_audio_buffer.append"]
-    assert (chunks - 1) * PCM16.ms_to_bytes(CHUNK_MS) < report.audio.sent_bytes <= chunks * PCM16.ms_to_bytes(CHUNK_MS)
-    assert report.seconds > report.audio.sent_ms / 1000
+    report = await hold(Simulator([says("Hello.", 1.0), says("Yes.", 1.0)], pace=0), speech=load_voice("interruption"))
+    spoken = report.audio.sent_ms / 1000
+    assert report.audio.sent_bytes == report.events.sent["input_audio_buffer.append"] * PCM16.ms_to_bytes(CHUNK_MS)
+    # Open when the first answer was heard, closed when the second was.
+    assert report.seconds == pytest.approx(1.0 + spoken, abs=2 * CHUNK_MS / 1000)
+    assert report.turns[0].end_ms is not None
+    assert spoken == pytest.approx(report.turns[0].end_ms / 1000 + 1.0, abs=2 * CHUNK_MS / 1000)
 
 
 async def test_events_are_counted_by_type_and_direction(hold: HoldDemo, autojump_clock: MockClock) -> None:
@@ -139,14 +141,18 @@ async def test_a_recording_with_two_turns_is_heard_as_two(hold: HoldDemo, autoju
         ("assistant", "completed"),
     ]
     assert report.items[-1].words == "Shorter, but not at once."
-    assert len(frames_of(wav)) == sum(item.audio_bytes for item in report.items if item.role == "assistant")
+    cut = report.interruption
+    assert cut is not None
+    held = sum(item.audio_bytes for item in report.items if item.role == "assistant")
+    assert len(frames_of(wav)) == held + cut.received_bytes - cut.kept_bytes
 
 
 async def test_silence_is_no_turn_and_needs_no_answer(hold: HoldDemo, autojump_clock: MockClock) -> None:
-    report = await hold(Simulator(), speech=PCM16.silence(1_000))
+    report = await hold(Simulator(), speech=PCM16.silence(1_000), interruption=load_voice("interruption"))
     assert report.turns == []
+    assert report.notes == [NOTHING_SAID]
     assert len(report.items) == 2
-    assert report.audio.sent_ms == 1_000 + MAX_SILENCE_MS
+    assert abs(report.audio.sent_ms - 1_000 - MAX_SILENCE_MS) <= CHUNK_MS
 
 
 async def test_a_turn_that_cannot_be_transcribed_is_reported_without_words(

@@ -11,13 +11,15 @@ from rich.cells import cell_len
 from rich.console import Console
 from trio.testing import MockClock
 
-from trio_realtime import SpeechStopped, TranscriptionCompleted
+from trio_realtime import SpeechStopped, ToolCallStarted, TranscriptionCompleted
 from trio_realtime.audio import PCM16
-from trio_realtime.cli.report import DemoReport
+from trio_realtime.cli.demo import NOTHING_SAID
+from trio_realtime.cli.report import DemoReport, InterruptionReport
 from trio_realtime.cli.screen import MARGIN, TerminalScreen
+from trio_realtime.cli.simulation import GREETING, plays_its_part
 from trio_realtime.cli.tables import print_report
-from trio_realtime.cli.waveform import BARS
-from trio_realtime.testing import QUESTION, Simulator, fails, load_voice, says
+from trio_realtime.cli.waveform import BARS, Waveform
+from trio_realtime.testing import INTERRUPTION, QUESTION, Simulator, fails, load_voice, says
 from trio_realtime.testing.script import Fails
 
 HoldDemo = Callable[..., Awaitable[DemoReport]]
@@ -109,8 +111,9 @@ async def test_silence_leaves_a_flat_line(hold: HoldDemo, autojump_clock: MockCl
     watched = Watched(80)
     report = await hold(simulator(), speech=PCM16.silence(2_000), screen=watched.screen)
     watched.screen.close()
-    last = watched.text.splitlines()[-1]
-    assert re.fullmatch(rf" +{BARS[0]}+", last)
+    *_, bars, note = watched.text.splitlines()
+    assert re.fullmatch(rf" +{BARS[0]}+", bars)
+    assert note.strip() == f"({NOTHING_SAID})"
     print_report(watched.console, report)
 
 
@@ -151,3 +154,105 @@ def test_an_end_without_a_beginning_draws_nothing() -> None:
     watched = Watched(80)
     watched.screen.show(SpeechStopped(item_id="item_1", audio_end_ms=500))
     assert watched.text == ""
+
+
+async def hold_all(hold: HoldDemo, watched: Watched, *, pace: float = 0.3) -> DemoReport:
+    """The whole demo, as the command shows it."""
+    whole = Simulator([plays_its_part] * 9, transcripts=[QUESTION, INTERRUPTION], pace=pace)
+    report = await hold(whole, message=GREETING, interruption=load_voice("interruption"), screen=watched.screen)
+    watched.screen.close()
+    return report
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+@pytest.mark.parametrize("pace", [0.0, 0.3, 1.0])
+async def test_all_of_it_fits_the_terminal_and_stands_in_order(
+    hold: HoldDemo, autojump_clock: MockClock, width: int, pace: float
+) -> None:
+    watched = Watched(width)
+    report = await hold_all(hold, watched, pace=pace)
+    conversation = words_of(watched.text)
+    print_report(watched.console, report)
+    assert max(map(cell_len, watched.text.split("\n"))) <= width
+    cut = report.interruption
+    assert cut is not None
+    in_order = [
+        QUESTION,
+        'tool get_weather(city="Paris", day="tomorrow")',
+        'get_daylight: {"sunrise": "6:12", "sunset": "21:48"} in 0.40 s',
+        'get_weather: {"sky": "light rain", "celsius": 17} in 1.20 s',
+        "assistant Tomorrow there will be",
+        "over it",
+        f"{report.turns[1].audio_ms:,} ms cut out",
+        f"interrupted after {cut.heard_ms:,} ms, of {PCM16.bytes_to_ms(cut.received_bytes):,} ms received",
+        f"loudspeaker played {cut.played_ms:,} ms ({cut.played_bytes:,} bytes)",
+        f"server cut it at {cut.audio_end_ms:,} ms ({cut.kept_bytes:,} bytes kept)",
+        f"user {INTERRUPTION}",
+        "assistant Of course.",
+    ]
+    places = [conversation.index(words) for words in in_order]
+    assert places == sorted(places)
+    assert conversation.count("s of audio") == 2 + (pace == 0.0)  # one that is cut while it comes is not summed up
+
+
+async def test_the_tables_show_the_calls_and_what_was_cut(hold: HoldDemo, autojump_clock: MockClock) -> None:
+    watched = Watched(100)
+    report = await hold_all(hold, Watched())
+    print_report(watched.console, report)
+    cut = report.interruption
+    assert cut is not None
+    words = words_of(watched.text)
+    assert f"(cut where it was interrupted, and its words with it) {cut.audio_end_ms / 1000:.2f}" in words
+    assert f"cut at {cut.audio_end_ms:,} ms ({cut.heard_ms:,} heard, {cut.played_ms:,} played)" in words
+    assert f"{cut.kept_bytes:,} of {cut.received_bytes:,} bytes kept" in words
+    assert 'call get_daylight(city="Paris", day="tomorrow")' in words
+    assert 'result {"sky":"light rain","celsius":17}' in words
+    assert 'tool get_weather: {"sky": "light rain", "celsius": 17} in 1.20 s' in words
+
+
+async def test_the_line_for_an_interruption_begins_where_the_recording_did(
+    hold: HoldDemo, autojump_clock: MockClock
+) -> None:
+    watched = Watched(80)
+    report = await hold_all(hold, watched)
+    lines = watched.text.splitlines()
+    _, at = [index for index, line in enumerate(lines) if "╰" in line]
+    bars, bracket = lines[at - 1][MARGIN:], lines[at][MARGIN:]
+    assert abs(len(bars) - len(bracket)) <= 1
+    turn = report.turns[1]
+    assert turn.end_ms is not None
+    bar_ms = Waveform(PCM16.bytes_to_ms(len(load_voice("interruption"))), 80 - MARGIN - 1).bar_ms
+    assert abs(bracket.count("─") + 2 - (turn.end_ms - turn.start_ms) / bar_ms) <= 2
+    assert bars[0] == BARS[0]  # what was sent before the server noticed is drawn, too
+    assert bars[4:8] != BARS[0] * 4
+
+
+async def test_what_was_asked_for_and_did_not_happen_is_said(hold: HoldDemo, autojump_clock: MockClock) -> None:
+    watched = Watched(60)
+    report = await hold(simulator(), interruption=PCM16.silence(300), screen=watched.screen)
+    assert report.notes
+    for note in report.notes:
+        assert f"({note})" in words_of(watched.text)
+
+
+def test_an_interruption_that_is_confirmed_late_is_shown_at_once() -> None:
+    watched = Watched(80)
+    watched.screen.interrupted(
+        InterruptionReport(
+            item_id="item_1",
+            heard_ms=1_000,
+            played_bytes=48_010,
+            played_ms=1_000,
+            audio_end_ms=1_000,
+            received_bytes=96_000,
+            kept_bytes=48_000,
+        )
+    )
+    assert words_of(watched.text).startswith("interrupted after 1,000 ms, of 2,000 ms received loudspeaker played")
+
+
+def test_arguments_that_are_no_object_are_shown_as_they_came() -> None:
+    watched = Watched(80)
+    for arguments in ("[1]", "not JSON", "{}"):
+        watched.screen.show(ToolCallStarted(call_id="call_1", name="f", arguments=arguments, response_id="resp_1"))
+    assert watched.text.splitlines() == ["       tool  f([1])", " " * MARGIN + "f(not JSON)", " " * MARGIN + "f()"]

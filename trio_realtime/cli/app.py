@@ -33,14 +33,13 @@ from .recording import open_recording
 from .report import DemoReport
 from .screen import TerminalScreen
 from .tables import print_report
+from .weather import TOOLS
 
 TRANSCRIPTION_MODEL = "gpt-realtime-whisper"
-INSTRUCTIONS = "Answer in one or two short sentences."
-SIMULATED_PACE = 0.3
-"""Seconds that a second of the simulator's speech takes: a real server, too, is faster than the ear."""
-
-NOT_UNDERSTOOD = "(speech, which a simulator does not understand)"
-MAX_TURNS = 1000
+INSTRUCTIONS = (
+    "Introduce yourself in one short sentence. Asked about the weather, call get_weather and get_daylight at once, in "
+    "parallel, before you say anything; then tell in three or four sentences all that they gave."
+)
 
 app: typer.Typer = typer.Typer(
     add_completion=False,
@@ -88,7 +87,7 @@ def demo(
     model: Annotated[str, typer.Option("--model", help="The model.")] = DEFAULT_MODEL,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object instead.")] = False,
 ) -> None:
-    """Write a message, say another one, hear the answers.
+    """Write a message, ask a question that takes two tools, and interrupt the answer.
 
     Without --live it talks to a simulated server, over a real websocket on this machine: no key, no cost.
     """
@@ -103,11 +102,12 @@ def demo(
     try:
         if live and not os.environ.get("OPENAI_API_KEY"):
             _fail(screen, "--live needs a key: set the environment variable OPENAI_API_KEY, or leave --live out", 2)
-        speech = _speech(wav)
+        speech = _voice("question") if wav is None else _recorded(wav)
         keywords: SessionKeywords = {
             "instructions": INSTRUCTIONS,
             "turn_detection": "server_vad",
             "transcription": TRANSCRIPTION_MODEL,
+            "tools": TOOLS,
         }
         if voice is not None:
             keywords["voice"] = voice
@@ -137,11 +137,14 @@ def _fail(screen: Screen, words: str, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
-def _speech(path: Path | None) -> bytes:
-    """What is said: the file's audio, or the question that comes with the package."""
-    if path is None:
-        with files("trio_realtime.testing").joinpath("voice", "question.wav").open("rb") as file:
-            return read_wav(file)[0]
+def _voice(name: str) -> bytes:
+    """What a user says, of what comes with the package."""
+    with files("trio_realtime.testing").joinpath("voice", f"{name}.wav").open("rb") as file:
+        return read_wav(file)[0]
+
+
+def _recorded(path: Path) -> bytes:
+    """The audio of a file."""
     try:
         pcm, rate_hz = read_wav(path)
         if not pcm:
@@ -190,7 +193,13 @@ async def _run(
         async with open_session(model=model, endpoint=endpoint, **keywords) as session:
             with open_recording(output) as recording:
                 return await hold_demo(
-                    session, server=name, message=message, speech=speech, recording=recording, screen=screen
+                    session,
+                    server=name,
+                    message=message,
+                    speech=speech,
+                    interruption=_voice("interruption"),
+                    recording=recording,
+                    screen=screen,
                 )
 
 
@@ -200,15 +209,7 @@ async def _openai() -> AsyncGenerator[tuple[Endpoint, str]]:
     yield OpenAI(), "OpenAI"
 
 
-@asynccontextmanager
-async def _simulator(*, understands: bool) -> AsyncGenerator[tuple[Endpoint, str]]:
-    """Simulate a server on loopback as long as the block runs, and yield as `_openai`.
+def _simulator(*, understands: bool) -> AbstractAsyncContextManager[tuple[Endpoint, str]]:
+    from .simulation import open_simulation  # noqa: PLC0415  `--live` needs none of it
 
-    Args:
-        understands: Whether what is said is what the simulator takes everything for.
-    """
-    from ..testing import Simulator, serve_simulator  # noqa: PLC0415  `--live` needs none of it
-
-    transcripts = () if understands else [NOT_UNDERSTOOD] * MAX_TURNS
-    async with serve_simulator(Simulator(pace=SIMULATED_PACE, transcripts=transcripts)) as server:
-        yield OpenAI(server.api_key, base_url=server.url), f"simulator at {server.url}"
+    return open_simulation(understands=understands)

@@ -1,8 +1,9 @@
 """What a demo came to, as values: the table on the terminal and the JSON object are two views of them."""
 
+import json
 import math
 from operator import mul
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import Struct
@@ -17,9 +18,10 @@ class ItemReport(Struct, frozen=True, kw_only=True):
 
     Attributes:
         role: None for what is no message.
-        words: Its text, or the transcript of its audio.
+        words: Its text, or the transcript of its audio; name and arguments of a call, what a function gave.
         streamed: Its words put together from the deltas as they came; `""` where the server sent none.
-        audio_bytes: Audio of the assistant as it was received, audio of the user as it was cut out of the input.
+        audio_bytes: Audio of the assistant as the server holds it, audio of the user as it was cut out of the input.
+        truncated: Whether its audio was cut where it was interrupted; its transcript is gone then.
     """
 
     id: str
@@ -30,6 +32,7 @@ class ItemReport(Struct, frozen=True, kw_only=True):
     streamed: str
     audio_bytes: int
     audio_ms: int
+    truncated: bool
 
 
 class TurnReport(Struct, frozen=True, kw_only=True):
@@ -50,6 +53,45 @@ class TurnReport(Struct, frozen=True, kw_only=True):
     audio_ms: int
     level_dbfs: float | None
     transcript: str | None
+
+
+class ToolReport(Struct, frozen=True, kw_only=True):
+    """One call of a function.
+
+    Attributes:
+        arguments: As the model wrote them, parsed; a string where that is no JSON.
+        result: What the function returned, None if it failed.
+        error: Why it failed, or None.
+        seconds: How long it took; None if it had not ended when the demo did.
+    """
+
+    call_id: str
+    name: str
+    arguments: Any
+    result: Any = None
+    error: str | None = None
+    seconds: float | None = None
+
+
+class InterruptionReport(Struct, frozen=True, kw_only=True):
+    """What became of the item over which the user spoke.
+
+    Attributes:
+        heard_ms: How much of it was heard, as `Interrupted` says.
+        played_bytes: What the loudspeaker had played of it by its own count.
+        played_ms: The same in whole milliseconds.
+        audio_end_ms: Where the server has cut it, as it confirmed with `ItemTruncated`.
+        received_bytes: What was received of it.
+        kept_bytes: What the conversation kept of that.
+    """
+
+    item_id: str
+    heard_ms: int
+    played_bytes: int
+    played_ms: int
+    audio_end_ms: int
+    received_bytes: int
+    kept_bytes: int
 
 
 class AudioReport(Struct, frozen=True, kw_only=True):
@@ -90,6 +132,9 @@ class DemoReport(Struct, frozen=True, kw_only=True):
         session_id: The server's id of the session.
         model: The server's.
         voice: The server's; None where it does not say.
+        tools: The calls, in the order in which they began.
+        interruption: The last one; None if there was none.
+        notes: What did not happen of what a demo is to show.
         seconds: How long the session was open.
     """
 
@@ -99,6 +144,9 @@ class DemoReport(Struct, frozen=True, kw_only=True):
     voice: str | None
     items: list[ItemReport]
     turns: list[TurnReport]
+    tools: list[ToolReport]
+    interruption: InterruptionReport | None
+    notes: list[str]
     audio: AudioReport
     events: EventReport
     tokens: TokenReport
@@ -113,11 +161,44 @@ def item_report(item: ConversationItem, streamed: str) -> ItemReport:
         type=item.type,
         role=item.role,
         status=item.status,
-        words=item.text or item.transcript,
+        words=_words(item),
         streamed=streamed,
         audio_bytes=audio_bytes,
         audio_ms=item.encoding.bytes_to_ms(audio_bytes),
+        truncated=any(part.truncated for part in item.content),
     )
+
+
+def _words(item: ConversationItem) -> str:
+    if item.type == "function_call":
+        return call_words(item.name or "", parsed(item.arguments))
+    return item.text or item.transcript or item.output or ""
+
+
+def parsed(arguments: str) -> Any:
+    """JSON as a value; as it is, where it is no JSON."""
+    try:
+        return msgspec.json.decode(arguments)
+    except msgspec.DecodeError:
+        return arguments
+
+
+def call_words(name: str, arguments: Any) -> str:
+    """A call as one writes it in Python."""
+    if isinstance(arguments, dict):
+        pairs = [f"{key}={_json(value)}" for key, value in cast("dict[str, Any]", arguments).items()]
+        return f"{name}({', '.join(pairs)})"
+    return f"{name}({arguments})"
+
+
+def tool_words(report: ToolReport) -> str:
+    """How a call ended, in a line."""
+    outcome = _json(report.result) if report.error is None else report.error
+    return f"{report.name}: {outcome} in {report.seconds or 0:.2f} s"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def token_report(session: RealtimeSession) -> TokenReport:

@@ -6,9 +6,11 @@ from rich.table import Table
 from rich.text import Text
 
 from .flowing_text import printable
-from .report import DemoReport, EventReport, ItemReport
+from .report import DemoReport, EventReport, InterruptionReport, ItemReport, tool_words
 
-_ROLE_STYLES = {"user": "cyan", "assistant": "green"}
+_ROLE_STYLES = {"user": "cyan", "assistant": "green", "call": "yellow", "result": "yellow"}
+_ITEM_NAMES = {"function_call": "call", "function_call_output": "result"}
+_CUT = "(cut where it was interrupted, and its words with it)"
 
 
 def print_report(console: Console, report: DemoReport) -> None:
@@ -29,10 +31,10 @@ def _table(*columns: str) -> Table:
 def _items(items: list[ItemReport]) -> Table:
     table = _table("item", "words", "audio s")
     for item in items:
-        name = item.role or item.type
+        name = item.role or _ITEM_NAMES.get(item.type, item.type)
         table.add_row(
-            Text(name, style=_ROLE_STYLES.get(name, "")),
-            Text(printable(item.words)),
+            Text(printable(name), style=_ROLE_STYLES.get(name, "")),
+            Text(_CUT, style="dim") if item.truncated else Text(printable(item.words)),
             f"{item.audio_ms / 1000:.2f}" if item.audio_bytes else "",
         )
     return table
@@ -47,6 +49,9 @@ def _figures(report: DemoReport) -> Table:
     for turn in report.turns:
         end = "?" if turn.end_ms is None else f"{turn.end_ms:,}"
         rows.append(("turn", f"{turn.start_ms:,} to {end} ms, {turn.audio_ms / 1000:.2f} s cut out"))
+    rows += [("tool", tool_words(tool)) for tool in report.tools]
+    if report.interruption is not None:
+        rows.append(("cut at", _cut_words(report.interruption)))
     rows += [
         ("tokens in", f"{tokens.input:,} ({tokens.input_text:,} text, {tokens.input_audio:,} audio)"),
         ("tokens out", f"{tokens.output:,} ({tokens.output_text:,} text, {tokens.output_audio:,} audio)"),
@@ -57,8 +62,15 @@ def _figures(report: DemoReport) -> Table:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(name, Text(value))
+        table.add_row(name, Text(printable(value)))
     return table
+
+
+def _cut_words(cut: InterruptionReport) -> str:
+    return (
+        f"{cut.audio_end_ms:,} ms ({cut.heard_ms:,} heard, {cut.played_ms:,} played): "
+        f"{cut.kept_bytes:,} of {cut.received_bytes:,} bytes kept"
+    )
 
 
 def _events(events: EventReport) -> RenderableType:
