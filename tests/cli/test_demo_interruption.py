@@ -151,7 +151,7 @@ async def test_a_loudspeaker_takes_as_long_as_it_sounds_and_counts_it(
             nursery.cancel_scope.cancel()
 
     await hold(Simulator([says("Hello.", 1.0)], pace=0), beside=listen)
-    assert    first, last = times[0], times[-1]
+    first, last = times[0], times[-1]
     assert last[0] - first[0] == pytest.approx((last[1] - first[1]) / PCM16.bytes_per_second)
     steps = {after[1] - before[1] for before, after in pairwise(times)}
     assert max(steps) == PCM16.samples_to_bytes(FRAME_SAMPLES)
