@@ -120,7 +120,7 @@ async def test_an_answer_of_which_nothing_was_heard_is_gone(
 ) -> None:
     monkeypatch.setattr(loudspeaker, "FRAME_SAMPLES", 24_000 * 60)  # the first frame takes longer than the user waits
     script = [says("Hello.", 0.5), says("Unheard.", 20.0), says("At once.", 0.5)]
-    report = await hold(Simulator(script, pace=0), speech=SPEECH + SPEECH)
+    report = await hold(Simulator(script, pace=0, audio_delta_ms=20_000), speech=SPEECH + SPEECH)
     assert report.interruption is None
     assert [item.words for item in report.items if item.role == "assistant"] == ["Hello.", "At once."]
     assert report.events.received["conversation.item.deleted"] == 1
