@@ -5,7 +5,7 @@ at once, synchronously, and return what the world outside has to do about it: ev
 commands to settle. Nothing else changes the state, and the state knows no task, no clock and no socket.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import msgspec
@@ -263,12 +263,16 @@ class Machine:
         """
         response_ids = self.responses.responses_of(turn_id)
         stopped = self.responses.stop_turn(turn_id)
+        return combined(stopped, self._stop_playing(response_ids))
+
+    def _stop_playing(self, response_ids: Collection[str]) -> Effects:
+        """Cut what is still to be heard of some responses; it is told if it was in the player's hands already."""
         if self._playback is None or not any(self._playback.ledger.plays(each) for each in response_ids):
-            return stopped
+            return Effects()
         ledger = self._playback.ledger
         generation = ledger.generation
         cut = self._cut(ledger.stop(response_ids))
-        return combined(stopped, cut if ledger.generation > generation else Effects(urgent=cut.urgent))
+        return cut if ledger.generation > generation else Effects(urgent=cut.urgent)
 
     def _cut(self, interruption: Interruption) -> Effects:
         """What was not heard is cut; it is told unless a playback knows that nothing sounded."""
@@ -282,12 +286,23 @@ class Machine:
         return Effects(urgent=self._cuts(interruption), publish=(interrupted,))
 
     def stop_response(self, response_id: str) -> Effects:
-        """A response has to stop, and what is still to be heard of it must not be heard."""
-        if response_id == self.responses.sequencer.active_id or (
-            self._playback is not None and self._playback.ledger.plays(response_id)
-        ):
-            return self.interrupt(None, None)
-        return self.responses.cancel(client.ResponseCancel(event_id=self._new_id("event"), response_id=response_id))
+        """A response has to stop, and what is still to be heard of it must not be heard; others go on.
+
+        Only what the player holds together with audio of it stops with it.
+        """
+        stopping = [response_id]
+        if self._playback is None:
+            is_active = response_id == self.responses.sequencer.active_id
+            cut = self._cut(Interruption()) if is_active else Effects()
+        else:
+            cut = self._stop_playing((response_id,))
+            if self._playback.ledger.plays(response_id):
+                interruption = self._playback.ledger.interrupt()
+                cut = self._cut(interruption)
+                stopping.extend(interruption.response_ids)
+        cancels = [client.ResponseCancel(event_id=self._new_id("event"), response_id=each) for each in stopping]
+        cancelled = [self.responses.cancel(cancel) for cancel in cancels]
+        return combined(*[Effects(urgent=each.urgent) for each in cancelled], cut)
 
     def end_stalled(self, response_id: str, seconds: float) -> Effects:
         """Nothing has come of a response for so long: it ends as failed here, and the server is told to stop it."""
