@@ -187,8 +187,8 @@ async def test_a_function_in_a_thread_is_abandoned_when_the_scope_is_left() -> N
 
     @tool
     def block(context: ToolContext) -> str:
-        context.progress("here")
         began.set()
+        context.progress("here")
         release.wait(10)
         came_back.append("late")
         return "late"
