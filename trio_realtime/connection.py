@@ -267,10 +267,8 @@ class _pumping:  # noqa: N801  a context manager, used like a function
                 await self._connection.aclose()
         finally:
             self._connection.end()
-            # Shielded, or a cancellation from outside would come out of the nursery in a group.
             self._nursery.cancel_scope.cancel()
-            self._nursery.cancel_scope.shield = True
             try:
                 await self._manager.__aexit__(None, None, None)  # noqa: ASYNC102
-            except BaseExceptionGroup as group:  # Ctrl-C, in the pump
+            except BaseExceptionGroup as group:  # Ctrl-C in the pump, or a cancellation from outside
                 raise unwrap(group, None) from None

@@ -203,12 +203,10 @@ class SessionScope:
     async def _end_tasks(self) -> None:
         if self._nursery is None or self._nursery_manager is None:
             return
-        # Shielded, or a cancellation from outside would come out of the nursery in a group.
         self._nursery.cancel_scope.cancel()
-        self._nursery.cancel_scope.shield = True
         try:
             await self._nursery_manager.__aexit__(None, None, None)
-        except BaseExceptionGroup as group:  # Ctrl-C, in one of the tasks
+        except BaseExceptionGroup as group:  # Ctrl-C in one of the tasks, or a cancellation from outside
             raise unwrap(group, None) from None
 
     def fail(self, error: RealtimeError) -> None:
