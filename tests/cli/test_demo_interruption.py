@@ -14,11 +14,20 @@ from trio.testing import MockClock
 from trio_realtime import RealtimeSession
 from trio_realtime.audio import PCM16
 from trio_realtime.cli import demo, loudspeaker
-from trio_realtime.cli.demo import INTERRUPT_AFTER_MS, NO_TOOLS, NOT_INTERRUPTED, NOT_NOTICED
+from trio_realtime.cli.demo import INTERRUPT_AFTER_MS, NO_TOOLS, NOT_CONFIRMED, NOT_INTERRUPTED, NOT_NOTICED
 from trio_realtime.cli.loudspeaker import FRAME_SAMPLES, Loudspeaker
 from trio_realtime.cli.report import DemoReport
 from trio_realtime.cli.simulation import plays_its_part
-from trio_realtime.testing import INTERRUPTION, QUESTION, ScriptedTurn, Simulator, calls, load_voice, says
+from trio_realtime.testing import (
+    INTERRUPTION,
+    QUESTION,
+    ScriptedTurn,
+    SimulatedConnection,
+    Simulator,
+    calls,
+    load_voice,
+    says,
+)
 
 HoldDemo = Callable[..., Awaitable[DemoReport]]
 SPEECH = load_voice("interruption")
@@ -115,6 +124,15 @@ async def test_an_interruption_that_nobody_hears_cuts_nothing(hold: HoldDemo, au
     assert not any(item.truncated for item in report.items)
 
 
+async def test_a_cut_that_the_server_does_not_confirm_is_not_claimed(
+    hold: HoldDemo, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SimulatedConnection, "_truncate_item", lambda self, event: None)
+    report = await hold(simulator(), interruption=SPEECH)
+    assert (report.interruption, report.notes) == (None, [NOT_CONFIRMED])
+    assert report.events.sent["conversation.item.truncate"] == 1
+
+
 async def test_an_answer_of_which_nothing_was_heard_is_gone(
     hold: HoldDemo, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,3 +173,23 @@ async def test_a_loudspeaker_takes_as_long_as_it_sounds_and_counts_it(
     assert last[0] - first[0] == pytest.approx((last[1] - first[1]) / PCM16.bytes_per_second)
     steps = {after[1] - before[1] for before, after in pairwise(times)}
     assert max(steps) == PCM16.samples_to_bytes(FRAME_SAMPLES)
+
+
+async def test_a_loudspeaker_stops_in_the_middle_of_what_it_plays(hold: HoldDemo, autojump_clock: MockClock) -> None:
+    async def interrupt(session: RealtimeSession) -> None:
+        async with session.playback() as playback, trio.open_nursery() as nursery:
+            speaker = Loudspeaker(playback, trio.lowlevel.ParkingLot())
+            nursery.start_soon(speaker.run)
+            async with session.respond("Hello!") as turn:
+                await turn.done()
+            item_id = turn.items[0].id
+            await trio.sleep(0.5)
+            await session.interrupt()
+            heard = speaker.played_bytes(item_id)
+            assert 400 < speaker.played_ms(item_id) < 500
+            await trio.sleep(1)
+            assert speaker.played_bytes(item_id) == heard
+            assert speaker.quiet
+            nursery.cancel_scope.cancel()
+
+    await hold(Simulator([says("Hello.", 3.0)], pace=0, audio_delta_ms=3_000), beside=interrupt)

@@ -96,6 +96,27 @@ async def test_a_call_over_which_the_user_speaks_is_cancelled(
     assert report.seconds < 20
 
 
+async def test_an_answer_that_the_user_made_needless_is_not_waited_for(
+    hold: HoldDemo, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The turn whose tool is cancelled is done; what counts is the answer to what was said over it, which comes late.
+    monkeypatch.setattr(weather, "WEATHER_SECONDS", 60.0)
+    script = [
+        says("Hello."),
+        calls("get_weather", PARIS),
+        calls("get_daylight", PARIS),
+        says("A long, long day, and much to say of it.", 8.0),
+        says("Of course."),
+    ]
+    voice = load_voice("interruption")
+    report = await hold(
+        Simulator(script, transcripts=["Stop.", "A"], pace=0.3), speech=voice + voice, interruption=voice
+    )
+    assert [tool.error for tool in report.tools] == ["cancelled", None]
+    assert report.notes == []
+    assert report.interruption is not None
+
+
 async def test_without_a_call_it_says_so(hold: HoldDemo, autojump_clock: MockClock) -> None:
     report = await hold(
         Simulator([says("Hello."), says("Words, words, words.", 4.0), says("Yes?")]),

@@ -19,7 +19,7 @@ from trio_realtime.cli.screen import MARGIN, TerminalScreen
 from trio_realtime.cli.simulation import GREETING, plays_its_part
 from trio_realtime.cli.tables import print_report
 from trio_realtime.cli.waveform import BARS, Waveform
-from trio_realtime.testing import INTERRUPTION, QUESTION, Simulator, fails, load_voice, says
+from trio_realtime.testing import INTERRUPTION, QUESTION, ScriptedTurn, Simulator, calls, fails, load_voice, says
 from trio_realtime.testing.script import Fails
 
 HoldDemo = Callable[..., Awaitable[DemoReport]]
@@ -70,6 +70,18 @@ async def test_what_was_asked_stands_before_the_answer(hold: HoldDemo, autojump_
     words = words_of(watched.text)
     assert [words.count(said) for said in (question, *ANSWERS)] == [1, 1, 1]
     assert words.index(ANSWERS[0]) < words.index(question[:10]) < words.index(ANSWERS[1])
+
+
+async def test_tools_stand_after_the_question_however_late_that_is_understood(
+    hold: HoldDemo, autojump_clock: MockClock
+) -> None:
+    question = "Well, " + "so, " * 100 + "you know?"
+    script: list[ScriptedTurn] = [says("Hello."), calls("get_weather", {"city": "Rome"}), says("Rain.")]
+    watched = Watched(200)
+    await hold(Simulator(script, transcripts=[question]), screen=watched.screen)
+    words = words_of(watched.text)
+    places = [words.index(said) for said in (question, "get_weather(", "get_weather: {", "Rain.")]
+    assert places == sorted(places)
 
 
 async def test_the_turn_is_marked_beneath_the_bars(hold: HoldDemo, autojump_clock: MockClock) -> None:

@@ -69,6 +69,7 @@ NOTHING_SAID = "the server heard no speech in it"
 NO_TOOLS = "the model called no tools"
 NOT_INTERRUPTED = "the answer was over before anybody could interrupt it"
 NOT_NOTICED = "the server noticed no interruption while the answer sounded"
+NOT_CONFIRMED = "the server did not confirm where it cut the answer"
 
 _TAKEN: tuple[type[Any], ...] = (
     ErrorReported,
@@ -242,7 +243,7 @@ class _Demo:
         await self._noticed(turns)
         await self._until(lambda: not self._owes_something())
         if self._interruption is before:
-            self._note(NOT_NOTICED)
+            self._note(NOT_CONFIRMED if self._unconfirmed else NOT_NOTICED)
 
     async def _noticed(self, turns: int) -> bool:
         """Wait until the server has found one more turn than so many, but not for ever."""
@@ -261,7 +262,7 @@ class _Demo:
 
     def _owes_something(self) -> bool:
         understood = all(turn.understood for turn in self._turns)
-        return self._answer_is_due or bool(self._unconfirmed) or not understood
+        return self._answer_is_due or not understood
 
     async def _until(self, reached: Callable[[], bool]) -> None:
         """Wait; a server that owes something must not be silent for ever meanwhile."""
@@ -313,9 +314,9 @@ class _Demo:
                 error = response_error(response)
                 if isinstance(error, ResponseFailed):
                     raise error
-            case TurnDone(turn_id=turn_id, responses=responses):
+            case TurnDone(turn_id=turn_id):
                 self._answering.discard(turn_id)
-                if turn_id not in self._outdated and responses[-1].status != "cancelled":
+                if turn_id not in self._outdated:
                     self._answer_is_due = False
             case Interrupted(item_id=str(item_id), heard_ms=int(heard_ms)):
                 self._unconfirmed[item_id] = heard_ms
