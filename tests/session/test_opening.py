@@ -15,6 +15,7 @@ from trio_realtime import (
     ConnectError,
     ConnectTimeout,
     Endpoint,
+    ItemCompleted,
     OpenAI,
     ProtocolIssue,
     Relay,
@@ -127,9 +128,9 @@ async def test_a_transcription_session_with_the_simulator(autojump_clock: MockCl
         open_session(transport=transport, config=config) as session,
     ):
         await session.append_audio(b"\0" * 9600)
-        item_id = await session.commit_audio()
-        item = await session.wait_completed_item()
-        assert item.id == item_id
+        with session.updates(ItemCompleted) as completed:
+            item_id = await session.commit_audio()
+            assert (await completed.receive()).item.id == item_id
 
 
 async def test_a_sideband_connection_does_not_wait_for_a_session_to_be_created() -> None:
