@@ -152,9 +152,22 @@ def test_one_call_that_wants_a_reply_is_enough() -> None:
 
 def test_a_response_that_the_users_turn_cancelled_gets_its_outputs_and_no_follow_up() -> None:
     calls = ledger()
-    calls.call_done(call("c1"), "r1")
+    calls.call_done(call("c1", name="book"), "r1")
     assert calls.response_done("r1", status="cancelled", reason="turn_detected") == ToolEffects()
     assert calls.settle("c1", "sunny") == ToolEffects(outputs=(FunctionCallOutput(call_id="c1", output="sunny"),))
+
+
+def test_the_users_turn_interrupts_the_calls_of_its_response_also_late_ones() -> None:
+    calls = ledger()
+    calls.interrupt(turn_detected=True)
+    for call_id, name in (("c1", "weather"), ("c2", "book"), ("c3", "ask")):
+        assert calls.call_done(call(call_id, name=name), "r1").start or name == "ask"
+    calls.call_done(call("c4"), "r2")
+    effects = calls.response_done("r1", status="cancelled", reason="turn_detected")
+    assert effects.cancel == ("c1",)
+    assert [(each.call_id, error_of(each)) for each in effects.outputs] == [("c1", tool_calls.CANCELLED)]
+    assert not effects.follow_ups
+    assert calls.running == ("c2", "c4")
 
 
 @pytest.mark.parametrize(
@@ -550,8 +563,13 @@ class LedgerMachine(RuleBasedStateMachine):
         if not response.done:
             response.done, response.forced = True, forced
             response.never |= ended == ("cancelled", "turn_detected")
+            interrupted = self.open_calls("weather", "note") if ended == ("cancelled", "turn_detected") else []
+            cancelled = [key for key in interrupted if self.calls[key].response_id == response_id]
+        else:
+            cancelled = []
         status, reason = ended
         effects = self.ledger.response_done(response_id, status=status, reason=reason, forced_tool=forced)
+        assert list(effects.cancel) == [output.call_id for output in effects.outputs] == cancelled
         self.took_effect(effects)
 
     @rule(turn_detected=st.booleans())

@@ -195,7 +195,7 @@ class ToolCalls:
             response_id: The response; for a `response.done` without an id, the one that was under way.
             status: Its status.
             reason: Of its `status_details`; `"turn_detected"` with the status `"cancelled"` leaves it to the user's
-                new turn to get an answer.
+                new turn to get an answer, and interrupts its calls, also those that came after the user spoke.
             forced_tool: Whether the response, or the session, demands a tool (`forces_tool`).
         """
         response = self._response(response_id)
@@ -203,8 +203,10 @@ class ToolCalls:
             return ToolEffects()
         response.done = True
         response.forced = forced_tool
-        response.followed |= status == "cancelled" and reason == "turn_detected"  # or it was abandoned before
-        return ToolEffects(follow_ups=_due([response]))
+        if status != "cancelled" or reason != "turn_detected":
+            return ToolEffects(follow_ups=_due([response]))
+        response.followed = True
+        return self._interrupt(response_id, turn_detected=True)
 
     # --- what the session and the program say -------------------------------------------------------------------------
 
@@ -253,7 +255,18 @@ class ToolCalls:
         Args:
             turn_detected: Whether the user's new turn gets the answer; then a cancelled call wants no reply.
         """
-        cancel = tuple([call_id for call_id in self.running if self._open[call_id].policy.on_interrupt == "cancel"])
+        return self._interrupt(None, turn_detected=turn_detected)
+
+    def _interrupt(self, response_id: str | None, *, turn_detected: bool) -> ToolEffects:
+        """End the calls of one response, or of all, that give way."""
+        calls = [(call_id, self._open[call_id]) for call_id in self.running]
+        cancel = tuple(
+            [
+                call_id
+                for call_id, call in calls
+                if call.policy.on_interrupt == "cancel" and response_id in {None, call.response.id}
+            ]
+        )
         outputs = tuple([_output(call_id, error_output(CANCELLED)) for call_id in cancel])
         responses = [
             self._close(call_id, wants_reply=self._open[call_id].policy.reply and not turn_detected)
