@@ -199,6 +199,7 @@ def test_a_refused_commit_leaves_its_audio_to_the_next() -> None:
     given_audio.commit_refused()
     assert given_audio.uncommitted_bytes == len(audio)
     given_audio.append(sound(10))
+    assert given_audio.sent_bytes == len(audio) + 10
     given_audio.commit()
     assert given_audio.committed("item_1")[1] == audio + sound(10)
     given_audio.commit_refused()  # one that nobody sent

@@ -182,6 +182,7 @@ def test_each_command_has_its_answer_with_the_servers_version() -> None:
 def test_a_turn_that_the_server_commits_answers_no_commit_of_the_program() -> None:
     machine = new_machine()
     machine.command(client.InputAudioBufferAppend(audio=bytes(48000)))
+    assert machine.sent_audio_bytes == 48000
     receive(
         machine,
         {"type": "input_audio_buffer.speech_started", "item_id": "item_1", "audio_start_ms": 0},
@@ -317,6 +318,14 @@ def test_an_item_without_an_id_and_its_retrieval_change_nothing() -> None:
     assert ids(machine) == []
     assert [type(update).__name__ for each in effects for update in each.publish] == ["ItemRetrieved"]
     assert all(each.event is not None for each in effects)
+
+
+def test_an_approval_that_the_server_asks_for_is_told_once() -> None:
+    machine = new_machine()
+    asked = {"type": "mcp_approval_request", "id": "item_1", "server_label": "s", "name": "f", "arguments": "{}"}
+    effects = receive(machine, added(asked), item_done(asked), item_done(asked))
+    [told] = published(effects, updates.ApprovalRequested)
+    assert (told.request_id, told.name, told.arguments) == ("item_1", "f", "{}")
 
 
 def test_a_retrieved_item_has_the_servers_audio() -> None:

@@ -47,12 +47,11 @@ class InputAudioRing:
         pieces: list[bytes] = []
         position = self.end
         for chunk in reversed(self._chunks):  # a turn that is cut out has just ended
-            position -= len(chunk)
-            if position >= end:
-                continue
-            pieces.append(chunk[max(0, start - position) : end - position])
             if position <= start:
                 break
+            position -= len(chunk)
+            if position < end:
+                pieces.append(chunk[max(0, start - position) : end - position])
         return b"".join(reversed(pieces))
 
 

@@ -256,7 +256,7 @@ class ConversationItem:
                     part.transcript = wire.transcript
             case InputImage():
                 part.image_url = wire.image_url
-            case UnknownPart():
+            case _:  # unknown
                 pass
 
     def __repr__(self) -> str:

@@ -159,7 +159,7 @@ class Machine:
                 return self.responses.create(event, automatic=False)
             case client.ResponseCancel():
                 return self.responses.cancel(event)
-            case client.OutputAudioBufferClear():
+            case _:  # `output_audio_buffer.clear`: its answer names no command
                 return Effects(urgent=(event,))
 
     def _ask(self, event: ClientEvent, kind: Kind, key: str | None = None) -> Effects:

@@ -1,0 +1,245 @@
+"""The program stops the assistant: what goes out, what is cut, what is told. And the tools, on the whole machine."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.state.talks import (
+    added,
+    assistant_item,
+    audio_delta,
+    call_item,
+    new_machine,
+    published,
+    receive,
+    sent,
+    settled,
+    user_item,
+)
+from trio_realtime.audio import PCM16
+from trio_realtime.errors import ConfigError
+from trio_realtime.state import updates
+from trio_realtime.state.machine import Machine
+from trio_realtime.state.response_events import without_token
+from trio_realtime.state.tool_calls import ToolPolicy
+from trio_realtime.wire import client_events as client
+from trio_realtime.wire.items import FunctionCallOutput
+
+
+def created(response_id: str) -> dict[str, Any]:
+    return {"type": "response.created", "response": {"id": response_id, "conversation_id": "conv_1"}}
+
+
+def done(response_id: str, **more: Any) -> dict[str, Any]:
+    response = {"id": response_id, "conversation_id": "conv_1", "status": "completed", **more}
+    return {"type": "response.done", "response": response}
+
+
+def speaking(machine: Machine, *, ms: int = 1000) -> None:
+    """An answer of so many milliseconds is under way."""
+    receive(
+        machine,
+        created("resp_1"),
+        {"type": "response.output_item.added", "response_id": "resp_1", "item": assistant_item("item_1")},
+        audio_delta("item_1", bytes(PCM16.ms_to_bytes(ms)), response_id="resp_1"),
+    )
+
+
+def without_ids(events: list[Any]) -> list[Any]:
+    return [msgspec.structs.replace(event, event_id=msgspec.UNSET) for event in events]
+
+
+CANCEL = client.ResponseCancel(response_id="resp_1")
+
+
+def test_without_an_item_the_response_is_cancelled_and_nothing_cut() -> None:
+    machine = new_machine()
+    speaking(machine)
+    effects = machine.interrupt(None, None)
+    assert without_ids(sent(effects)) == [CANCEL]
+    assert published([effects], updates.Interrupted) == [updates.Interrupted(item_id="item_1")]
+
+
+def test_with_an_item_and_what_was_heard_of_it_the_rest_is_cut() -> None:
+    machine = new_machine()
+    speaking(machine)
+    effects = machine.interrupt("item_1", 12_345)
+    cut = client.ConversationItemTruncate(item_id="item_1", content_index=0, audio_end_ms=514)
+    assert without_ids(sent(effects)) == [CANCEL, cut]
+    assert published([effects], updates.Interrupted) == [updates.Interrupted(item_id="item_1", heard_ms=514)]
+    truncated = {"type": "conversation.item.truncated", "item_id": "item_1", "audio_end_ms": 514}
+    assert settled(receive(machine, truncated)) == [sent(effects)[1].event_id]
+
+
+def test_an_item_of_which_nothing_was_heard_is_deleted() -> None:
+    machine = new_machine()
+    speaking(machine)
+    out = without_ids(sent(machine.interrupt("item_1", 0)))
+    assert out == [CANCEL, client.ConversationItemDelete(item_id="item_1")]
+
+
+@pytest.mark.parametrize(
+    ("item_id", "samples"), [("item_1", None), (None, 7), ("item_9", 7), ("item_2", 7), ("item_3", 7)]
+)
+def test_what_cannot_be_interrupted_is_refused_and_changes_nothing(item_id: str | None, samples: int | None) -> None:
+    machine = new_machine()
+    speaking(machine)
+    receive(machine, added(user_item("item_2")), added(assistant_item("item_3")))
+    with pytest.raises(ConfigError):
+        machine.interrupt(item_id, samples)
+    assert machine.responses.sequencer.stopping is None
+    assert len(machine._requests) == 0
+
+
+def test_before_anything_was_said_there_is_nothing_to_cut() -> None:
+    machine = new_machine()
+    effects = machine.interrupt(None, None)
+    assert sent(effects) == []
+    assert published([effects], updates.Interrupted) == [updates.Interrupted(item_id=None)]
+
+
+def test_with_a_playback_what_was_handed_out_counts_as_heard() -> None:
+    machine = new_machine()
+    ledger = machine.begin_playback()
+    speaking(machine)
+    assert ledger.take() is not None
+    ledger.played(ms=300)
+    cut = client.ConversationItemTruncate(item_id="item_1", content_index=0, audio_end_ms=300)
+    assert without_ids(sent(machine.interrupt(None, None))) == [CANCEL, cut]
+    assert ledger.take() is None
+
+
+def test_with_a_playback_the_programs_own_clock_may_still_say_what_was_heard() -> None:
+    machine = new_machine()
+    ledger = machine.begin_playback()
+    speaking(machine)
+    effects = machine.interrupt("item_1", 24_00)
+    cut = client.ConversationItemTruncate(item_id="item_1", content_index=0, audio_end_ms=100)
+    assert without_ids(sent(effects)) == [CANCEL, cut]
+    assert ledger.take() is None
+
+
+def test_with_a_playback_that_is_silent_nothing_is_interrupted() -> None:
+    machine = new_machine()
+    machine.begin_playback()
+    assert published([machine.interrupt(None, None)], updates.Interrupted) == []
+    machine.end_playback()
+    assert len(published([machine.interrupt(None, None)], updates.Interrupted)) == 1
+
+
+def test_a_response_that_has_to_stop_is_cancelled_and_told_if_it_is_under_way() -> None:
+    machine = new_machine()
+    speaking(machine)
+    effects = machine.stop_response("resp_0")
+    assert (sent(effects), effects.publish) == ([], ())
+    effects = machine.stop_response("resp_1")
+    assert without_ids(sent(effects)) == [CANCEL]
+    assert len(published([effects], updates.Interrupted)) == 1
+
+
+def test_a_response_that_has_to_stop_is_not_heard_any_more() -> None:
+    machine = new_machine()
+    ledger = machine.begin_playback()
+    speaking(machine)
+    assert ledger.take() is not None
+    ledger.played(ms=300)
+    out = without_ids(sent(machine.stop_response("resp_1")))
+    assert CANCEL in out
+    assert ledger.take() is None
+
+
+def test_a_response_that_the_player_holds_together_with_another_takes_it_with_it() -> None:
+    machine = new_machine()
+    ledger = machine.begin_playback()
+    speaking(machine, ms=100)
+    receive(
+        machine,
+        {"type": "response.output_audio.done", "response_id": "resp_1", "item_id": "item_1"},
+        done("resp_1"),
+        created("resp_2"),
+        {"type": "response.output_item.added", "response_id": "resp_2", "item": assistant_item("item_2")},
+        audio_delta("item_2", bytes(4800), response_id="resp_2"),
+    )
+    assert ledger.take() is not None
+    ledger.played(bytes=0)
+    assert ledger.take() is not None
+    effects = machine.stop_response("resp_2")
+    assert client.ResponseCancel(response_id="resp_2") in without_ids(sent(effects))
+    assert len(published([effects], updates.Interrupted)) == 1
+    assert not ledger.sounding
+
+
+def test_what_still_comes_of_a_response_that_stalled_is_not_wanted() -> None:
+    machine = new_machine()
+    speaking(machine)
+    machine.responses.end_stalled("resp_1", 5)
+    before = machine.conversation["item_1"].audio_held_bytes
+    [effects] = receive(machine, audio_delta("item_1", b"ab", response_id="resp_1"))
+    assert effects.publish == ()
+    assert effects.event is not None
+    assert machine.conversation["item_1"].audio_held_bytes == before
+
+
+def test_when_the_connection_ends_what_was_received_is_still_played() -> None:
+    machine = new_machine()
+    ledger = machine.begin_playback()
+    speaking(machine)
+    machine.connection_ended(code=None, reason="", cause=None, unix_time=0)
+    chunk = ledger.take()
+    assert chunk is not None
+    assert len(chunk.audio) == PCM16.ms_to_bytes(1000)
+    assert not ledger.take()
+    assert not ledger.sounding
+
+
+# --- tools ----------------------------------------------------------------------------------------------------------
+
+
+def called(machine: Machine, **policy: Any) -> list[Any]:
+    machine.responses.tools.calls.tools = {"get_weather": ToolPolicy(**policy)}
+    final = call_item("item_2", '{"lat": 1}', "completed")
+    return receive(
+        machine,
+        created("resp_1"),
+        {"type": "response.output_item.added", "response_id": "resp_1", "item": call_item("item_2")},
+        {"type": "response.output_item.done", "response_id": "resp_1", "item": final},
+        done("resp_1", output=[final]),
+    )
+
+
+def test_a_call_is_started_and_its_output_goes_out_with_what_asks_the_model_to_go_on() -> None:
+    machine = new_machine()
+    effects = called(machine)
+    [call] = [call for each in effects for call in each.start]
+    assert (call.call_id, call.arguments, call.response_id) == ("call_1", '{"lat": 1}', "resp_1")
+    output, follow_up = sent(machine.responses.tools.settle("call_1", '"sunny"'))
+    assert isinstance(output.item, FunctionCallOutput)
+    assert (output.item.call_id, output.item.output) == ("call_1", '"sunny"')
+    assert without_token(follow_up) == client.ResponseCreate(event_id=follow_up.event_id)
+    echo = {"type": "function_call_output", "id": output.item.id, "call_id": "call_1", "output": '"sunny"'}
+    assert settled(receive(machine, added(echo))) == [output.event_id]
+
+
+def test_a_call_that_the_program_answers_itself_is_followed_up_if_it_says_so() -> None:
+    machine = new_machine()
+    assert [call for each in called(machine, runs=False) for call in each.start] == []
+    effects = machine.responses.tools.answer("call_1", reply=True)
+    assert [type(event) for event in sent(effects)] == [client.ResponseCreate]
+
+
+def test_what_follows_a_forced_call_is_free_to_speak() -> None:
+    machine = new_machine()
+    receive(machine, {"type": "session.updated", "session": {"type": "realtime", "tool_choice": "required"}})
+    called(machine)
+    _, follow_up = sent(machine.responses.tools.settle("call_1", "1"))
+    assert follow_up.response.tool_choice == "auto"
+
+
+def test_a_second_call_under_the_same_id_with_other_arguments_is_reported() -> None:
+    machine = new_machine()
+    called(machine)
+    other = call_item("item_3", '{"lat": 2}', "completed")
+    effects = receive(machine, {"type": "response.output_item.done", "response_id": "resp_1", "item": other})
+    assert [type(update).__name__ for update in effects[0].publish][-1] == "ProtocolIssue"
+    assert effects[0].start == ()
