@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import array
-import base64
 import json
 from typing import Any
 
@@ -23,7 +21,6 @@ from trio_realtime import (
     open_session,
 )
 from trio_realtime.testing import Simulator, simulated_transport
-from trio_realtime.wire import client_events as client
 from trio_realtime.wire.responses import ResponseParams
 
 from .every_command import COMMANDS, prepare
@@ -46,6 +43,7 @@ async def test_a_refused_command_raises_the_servers_words_and_the_session_goes_o
         await prepare(session, server, command)
         answer = server.answers[command.event_type]
         server.refuse(command.event_type, code="nope", param="x")
+        before = [item.id for item in session.conversation]
         with session.updates(ErrorReported) as reported:
             with pytest.raises(ServerError) as caught:
                 await command.run(session)
@@ -55,6 +53,7 @@ async def test_a_refused_command_raises_the_servers_words_and_the_session_goes_o
         assert error.message == str(error) == f"no {command.event_type}"
         assert (error.type, error.code, error.param) == ("invalid_request_error", "nope", "x")
         assert error.event_id == server.received[-1]["event_id"]
+        assert [item.id for item in session.conversation] == before, "what was refused leaves nothing behind"
         server.answers[command.event_type] = answer
         await session.clear_audio()
 
@@ -325,159 +324,6 @@ async def test_a_message_may_stand_anywhere() -> None:
         assert first is not None
         await session.send_message("after", respond=False, previous_item_id=first.id)
         assert [event.get("previous_item_id") for event in server.received[1:]] == [None, "root", first.id]
-
-
-# --- audio ----------------------------------------------------------------------------------------------------------
-
-
-async def test_append_returns_when_the_audio_is_queued_and_waits_for_room_when_too_much_is() -> None:
-    async with opened() as (session, server):
-        server.reads = False
-        await session.append_audio(b"\0" * 2)
-        await trio.testing.wait_all_tasks_blocked()  # the writer has it
-        appended = 0
-        with trio.move_on_after(5, shield=False) as scope:
-            scope.deadline = trio.current_time() + 0.2
-            for _ in range(100):
-                await session.append_audio(b"\0" * 30_000)
-                appended += 1
-        assert scope.cancelled_caught
-        assert session.statistics().queued_bytes > 2**20
-        assert 26 <= appended <= 30
-        server.read_on()
-        await session.clear_audio()
-        sent = [event for event in server.received if event["type"] == "input_audio_buffer.append"]
-        assert len(sent) == appended + 1, "what was cancelled while it waited was not sent"
-        assert session.statistics().sent_audio_bytes == 30_000 * appended + 2
-
-
-async def test_an_append_over_15_mib_is_split() -> None:
-    audio = bytes(range(256)) * (34 * 4096)
-    async with opened() as (session, server):
-        await session.append_audio(audio)
-        await session.clear_audio()
-        pieces = [base64.b64decode(event["audio"]) for event in server.received if "audio" in event]
-    assert [len(piece) for piece in pieces] == [15 * 2**20, 15 * 2**20, 4 * 2**20]
-    assert b"".join(pieces) == audio
-
-
-async def test_a_large_append_that_is_cancelled_is_sent_up_to_a_whole_piece() -> None:
-    async with opened() as (session, server):
-        server.reads = False
-        await session.append_audio(b"\0\0")
-        await trio.testing.wait_all_tasks_blocked()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(session.append_audio, b"\0" * (40 * 2**20))
-            await trio.testing.wait_all_tasks_blocked()
-            nursery.cancel_scope.cancel()
-        server.read_on()
-        await session.clear_audio()
-        pieces = [len(base64.b64decode(event["audio"])) for event in server.received if "audio" in event]
-        assert pieces == [2, 15 * 2**20]
-        assert session.statistics().sent_audio_bytes == sum(pieces)
-
-
-async def test_audio_may_be_any_buffer_and_an_empty_one_sends_nothing() -> None:
-    whole = bytes(range(200))
-    async with opened() as (session, server):
-        await session.append_audio(whole)
-        await session.append_audio(bytearray(whole))
-        await session.append_audio(memoryview(whole)[100:])
-        await session.append_audio(array.array("h", [1, 2]))
-        await session.append_audio(b"")
-        await session.clear_audio()
-        sent = [base64.b64decode(event["audio"]) for event in server.received if "audio" in event]
-    assert sent == [whole, whole, whole[100:], b"\1\0\2\0"]
-
-
-async def test_g711_has_no_odd_length() -> None:
-    async with opened(input_format="audio/pcmu") as (session, server):
-        await session.append_audio(b"\0" * 3)
-        await session.clear_audio()
-        assert server.types()[1:] == ["input_audio_buffer.append", "input_audio_buffer.clear"]
-
-
-async def test_manual_turns_commit_what_was_appended_once_before_a_response() -> None:
-    async with opened(turn_detection=None) as (session, server):
-        await session.append_audio(b"\0" * 9600)
-        response = await session.create_response()
-        server.push("response.done", response={"id": response.id, "status": "completed"})
-        await session.wait_for(ResponseDone)
-        await session.create_response()
-        assert server.types()[2:] == ["input_audio_buffer.commit", "response.create", "response.create"]
-
-
-async def test_with_turn_detection_a_response_commits_nothing() -> None:
-    async with opened(turn_detection="server_vad") as (session, server):
-        await session.append_audio(b"\0" * 9600)
-        await session.create_response()
-        assert "input_audio_buffer.commit" not in server.types()
-
-
-# --- raw ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "event",
-    [
-        client.InputAudioBufferClear(),
-        {"type": "input_audio_buffer.clear"},
-        {"type": "input_audio_buffer.clear", "event_id": "event_mine"},
-    ],
-)
-async def test_send_returns_when_the_event_is_queued(event: Any) -> None:
-    async with opened() as (session, server):
-        server.reads = False
-        await session.send(event)
-        server.read_on()
-        await trio.testing.wait_all_tasks_blocked()
-        assert server.types()[1:] == ["input_audio_buffer.clear"]
-        assert server.received[-1]["event_id"]
-
-
-async def test_send_takes_an_event_that_the_library_does_not_know() -> None:
-    event = {"type": "session.frobnicate", "how": ["much", {"so": 1.5}]}
-    async with opened() as (session, server):
-        with session.events() as events:
-            await session.send(event)
-            await trio.testing.wait_all_tasks_blocked()
-            assert server.received[-1] == event
-            raw = await events.receive()
-            assert (raw.source, raw.event) == ("client", event)
-
-
-async def test_send_keeps_keys_that_the_library_does_not_know() -> None:
-    event = {"type": "session.update", "session": {"type": "realtime", "shiny": True}}
-    async with opened() as (session, server):
-        await session.send(event)
-        await trio.testing.wait_all_tasks_blocked()
-        assert server.received[-1] == event
-
-
-async def test_send_takes_audio_as_base64() -> None:
-    async with opened() as (session, server):
-        await session.send({"type": "input_audio_buffer.append", "audio": base64.b64encode(b"\1\2").decode()})
-        await trio.testing.wait_all_tasks_blocked()
-        assert server.received[-1] == {"type": "input_audio_buffer.append", "audio": "AQI="}
-        assert session.statistics().sent_audio_bytes == 2
-
-
-async def test_send_gives_an_item_the_id_that_it_lacks() -> None:
-    item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "x"}]}
-    async with opened() as (session, server):
-        await session.send({"type": "conversation.item.create", "item": item})
-        assert (await session.wait_completed_item()).text == "x"
-        assert server.received[-1]["item"].pop("id").startswith("item_")
-        assert server.received[-1]["item"] == item
-    assert "id" not in item
-
-
-async def test_raw_events_of_a_response_go_through_its_sequence() -> None:
-    async with opened() as (session, server):
-        for _ in range(2):
-            await session.send({"type": "response.create"})
-        await trio.testing.wait_all_tasks_blocked()
-        assert server.types()[1:] == ["response.create"]
 
 
 # --- against the simulator ------------------------------------------------------------------------------------------
