@@ -20,6 +20,7 @@ from trio_realtime import (
     open_session,
 )
 from trio_realtime.testing import says
+from trio_realtime.transport import Closed, Deliver
 
 from .calling import steps
 from .scripted_server import ScriptedServer, opened
@@ -305,16 +306,38 @@ async def test_leaving_the_scope_ends_a_guard_that_is_asked(autojump_clock: Mock
     assert trio.lowlevel.current_statistics().tasks_living == living
 
 
-async def test_a_response_that_begins_with_the_connection_is_watched() -> None:
+class EagerServer(ScriptedServer):
+    """Delivers what is there before any other task has run, as a socket may."""
+
+    async def pump(self, deliver: Deliver) -> Closed:
+        while self._inbox:
+            deliver(self._inbox.popleft() or b"", False)
+        return await super().pump(deliver)
+
+
+@pytest.mark.parametrize("run", range(8))  # Trio shuffles which task comes first
+async def test_a_response_that_begins_with_the_connection_is_watched(run: int) -> None:
     """On a sideband connection a response may be under way already."""
-    server = ScriptedServer(created=False)
+    server = EagerServer(created=False)
     push_created(server, "r1")
+    push_item(server, "r1", "i1")
+    push_words(server, "r1", "i1", "secret")
     async with opened(server, call_id="rtc_1", output_guard=no_secrets) as (session, _):
         with session.updates(GuardTripped) as updates:
-            push_item(server, "r1", "i1")
-            push_words(server, "r1", "i1", "secret")
             push_done(server, "r1")
             assert (await updates.receive()).response_id == "r1"
+
+
+async def test_a_response_without_an_id_is_not_watched() -> None:
+    seen: list[str] = []
+    async with opened(output_guard=recorder(seen)) as (session, server):
+        server.push("response.created", response={"status": "in_progress"})
+        push_item(server, "", "i1")
+        push_words(server, "", "i1", "secret")
+        server.push("response.done", response={"status": "completed"})
+        await wait_all_tasks_blocked()
+        assert session.failure is None
+    assert seen == []
 
 
 @pytest.mark.parametrize(
