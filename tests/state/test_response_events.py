@@ -12,6 +12,7 @@ from trio_realtime.state.effects import Effects
 from trio_realtime.state.machine import Machine
 from trio_realtime.state.response_events import PRIVATE_KEY, without_token
 from trio_realtime.state.updates import ErrorReported, ItemUpdated, ResponseDone, ResponseStarted, TurnDone
+from trio_realtime.wire import server_events as server
 from trio_realtime.wire.client_events import (
     ClientEvent,
     InputAudioBufferAppend,
@@ -19,7 +20,8 @@ from trio_realtime.wire.client_events import (
     ResponseCancel,
     ResponseCreate,
 )
-from trio_realtime.wire.responses import ResponseParams, Usage
+from trio_realtime.wire.responses import Response, ResponseParams, Usage
+from trio_realtime.wire.server_events import ProtocolIssue
 
 from .talks import (
     assistant_item,
@@ -467,3 +469,14 @@ def test_a_request_that_the_stalled_response_still_blocks_goes_out_after_it() ->
     assert ids(sent(receive(machine, done("r1", status="cancelled")))) == ["e2"]
     receive(machine, created("r2", "e2"))
     assert machine.responses.sequencer.active_id == "r2"
+
+
+def test_an_issue_about_a_malformed_response_shows_nothing_that_is_private() -> None:
+    machine = Machine(
+        new_id=lambda prefix: f"{prefix}_1", retained_audio_bytes=0, input_audio_seconds=1, malformed_run_limit=2
+    )
+    response = Response(id="resp_1", metadata={"theirs": "1", PRIVATE_KEY: "event_1"})
+    issue = ProtocolIssue(reason="usage is no object", event=server.ResponseCreated(response=response))
+    published = machine.receive(issue).publish[0]
+    assert isinstance(published, ProtocolIssue)
+    assert published.event.response.metadata == {"theirs": "1"}

@@ -12,26 +12,28 @@ from .updates import Update
 
 
 class Effects(Struct, frozen=True, kw_only=True):
-    """What has to happen because of one event or command, in this order.
+    """What has to happen because of one event or command.
+
+    First it is told, then done: updates and the raw event, then what is sent, then what is settled.
 
     Attributes:
+        publish: Updates for the subscribers.
+        event: The server's event as subscribers may see it.
         urgent: Events for the server that overtake what is queued: cancels, and the cuts of an interruption.
         send: Events for the server.
         cancel: Ids of calls whose functions have to end; what they still give is ignored.
         start: Calls of tools to run.
-        publish: Updates for the subscribers.
         settle: Commands that have their answer.
-        event: The server's event as subscribers may see it.
         failure: Why the session is over, if it is.
     """
 
+    publish: tuple[Update, ...] = ()
+    event: Any = None
     urgent: tuple[ClientEvent, ...] = ()
     send: tuple[ClientEvent, ...] = ()
     cancel: tuple[str, ...] = ()
     start: tuple[ToolCall, ...] = ()
-    publish: tuple[Update, ...] = ()
     settle: tuple[Settled, ...] = ()
-    event: Any = None
     failure: RealtimeError | None = None
 
 

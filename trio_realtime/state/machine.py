@@ -378,7 +378,8 @@ class Machine:
         self.malformed_frames += 1
         if issue.event is not None:
             effects = self.receive(issue.event)
-            return msgspec.structs.replace(effects, publish=(issue, *effects.publish))
+            seen = msgspec.structs.replace(issue, event=effects.event)  # without what is private to this library
+            return msgspec.structs.replace(effects, publish=(seen, *effects.publish))
         self._malformed_run += 1
         failure = None
         if self._malformed_run >= self._malformed_run_limit:
