@@ -5,7 +5,6 @@ delays a delta, so some of what it objects to may have been heard; with `playbac
 """
 
 import logging
-import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -116,11 +115,10 @@ class GuardRunner:
                 watched.due_at = checked + self._guard.every_characters
                 reason = await self._objection("".join(watched.words))
                 if reason is not None:
-                    watched.due_at = math.inf
                     self._scope.stop_response(response_id)
                     self._scope.fanout.publish(GuardTripped(response_id=response_id, reason=reason))
                     break
-            if last and watched.length == checked:
+            if last:
                 break
         del self._watched[response_id]
 

@@ -325,7 +325,8 @@ async def test_a_response_that_begins_with_the_connection_is_watched(run: int) -
     async with opened(server, call_id="rtc_1", output_guard=no_secrets) as (session, _):
         with session.updates(GuardTripped) as updates:
             push_done(server, "r1")
-            assert (await updates.receive()).response_id == "r1"
+            with trio.fail_after(5):
+                assert (await updates.receive()).response_id == "r1"
 
 
 async def test_a_response_without_an_id_is_not_watched() -> None:

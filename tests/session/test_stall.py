@@ -31,9 +31,10 @@ from .talking import CONFLICT, MS, arrived, push_audio, push_done, push_item, pu
 @asynccontextmanager
 async def stalling(**arguments: Any) -> AsyncGenerator[tuple[RealtimeSession, ScriptedServer]]:
     """A session whose server never answers a cancel."""
-    async with opened(stall_timeout=5, **arguments) as (session, server):
-        server.ignore("response.cancel")
-        yield session, server
+    with trio.fail_after(1000):
+        async with opened(stall_timeout=5, **arguments) as (session, server):
+            server.ignore("response.cancel")
+            yield session, server
 
 
 async def test_a_response_that_stops_moving_fails_and_may_be_tried_again(autojump_clock: MockClock) -> None:
