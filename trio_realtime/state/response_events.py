@@ -54,7 +54,7 @@ class ResponseEvents:
         self.sequencer: ResponseSequencer = ResponseSequencer()
         self.stalled: set[str | None] = set()
         self.manual_turns = False
-        self.server_answers = False
+        self.server_answers: bool = False
         self.usage: Usage | None = None
         self.total_usage: Usage = Usage()
         self._turns = Turns()
