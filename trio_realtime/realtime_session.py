@@ -121,7 +121,8 @@ class RealtimeSession(SessionUpdates, SessionTools):
     ) -> Response:
         """Ask for a response, when none is under way; with manual turns what was appended is committed first.
 
-        A response beside the conversation (`conversation="none"`) does not wait for others. A request that crosses the
+        A response beside the conversation (`conversation="none"`) does not wait for others; functions that it calls are
+        not run, because the server takes an output only for a call in the conversation. A request that crosses the
         server's own turn detection on the wire is sent again after the response that won.
 
         Args:
