@@ -79,7 +79,7 @@ class Endpoint(_HoldsCredentials):
     _url: SplitResult
     _headers: tuple[tuple[str, str], ...]
 
-    def __init__(self, url: str, *, headers: Mapping[str, str] | None = None, allow_insecure: bool = False) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None, *, allow_insecure: bool = False) -> None:
         object.__setattr__(self, "_url", _checked_url(url, allow_insecure=allow_insecure))
         object.__setattr__(self, "_headers", _checked_headers(headers or {}))
 

@@ -4,6 +4,7 @@ The guard's function runs beside the stream, one call at a time for each respons
 delays a delta, so some of what it objects to may have been heard; with `playback()` what was not heard never will be.
 """
 
+import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -36,8 +37,12 @@ class OutputGuard:
     on_error: Literal["stop", "ignore"] = "stop"
 
     def __post_init__(self) -> None:
-        if not callable(self.check):
-            raise ConfigError("output_guard is an async function of the transcript, or an OutputGuard with one")
+        function = self.check if inspect.isroutine(self.check) else getattr(self.check, "__call__", None)  # noqa: B004
+        if not inspect.iscoroutinefunction(function):
+            raise ConfigError(
+                "output_guard is an async function of the transcript, or an OutputGuard with one; "
+                "a plain function would keep the session from reading: make it async"
+            )
         check_counts(1, every_characters=self.every_characters)
         if self.on_error not in {"stop", "ignore"}:
             raise ConfigError(f"on_error is 'stop' or 'ignore', not {self.on_error!r}")

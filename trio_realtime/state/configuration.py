@@ -116,6 +116,9 @@ def session_config(keywords: SessionKeywords) -> SessionConfig:
         if isinstance(given, str) or not isinstance(given, Sequence):
             raise ConfigError(f"tools must be a list, not {type(given).__name__}")
         defined = [getattr(each, "definition", each) for each in cast("list[Any]", given)]
+        for each in defined:
+            if callable(each):
+                raise ConfigError(f"{getattr(each, '__name__', each)!r} is a plain function; put @tool on it")
         keywords = {**keywords, "tools": defined}
     return checked_config({"type": "realtime", **_in_wire_shape(keywords, SessionKeywords, "session")})
 
@@ -161,10 +164,27 @@ def _checked(value: object, kind: type[_S], what: str) -> _S:
         converted = msgspec.convert(wire, kind)
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
         raise ConfigError(f"the {what} is not valid: {error}") from error
+    _check_values(wire, what)
     lost = _unknown_keys(wire, msgspec.to_builtins(converted), "")
     if lost:
         raise ConfigError(f"the {what} has keys that the protocol does not know: {', '.join(lost)}")
     return converted
+
+
+def _check_values(wire: Any, what: str) -> None:
+    """Refuse what the structs let through because a server may say it, and no server takes."""
+    values = cast("dict[str, Any]", wire)
+    tokens = values.get("max_output_tokens", "inf")
+    if tokens != "inf" if isinstance(tokens, str) else tokens < 1:
+        raise ConfigError(f"the {what} is not valid: max_output_tokens is 1 or more, or 'inf', not {tokens!r}")
+    modalities = values.get("output_modalities", ["audio"])
+    if modalities not in (["audio"], ["text"]):
+        raise ConfigError(f"the {what} is not valid: output_modalities is ['audio'] or ['text'], not {modalities!r}")
+    choice = values.get("tool_choice", "auto")
+    if isinstance(choice, str) and choice not in {"none", "auto", "required"}:
+        raise ConfigError(
+            f"the {what} is not valid: tool_choice is 'none', 'auto', 'required' or one function, not {choice!r}"
+        )
 
 
 def _unknown_keys(given: Any, known: Any, where: str) -> list[str]:

@@ -89,7 +89,7 @@ class Interrupted(Struct, frozen=True, kw_only=True):
     """The assistant was interrupted: stop playing.
 
     Attributes:
-        item_id: The assistant's latest item, or None when it has said nothing yet.
+        item_id: The item that was playing; where nobody plays the assistant's latest, None when it has said nothing.
         heard_ms: How much of that item was heard, where that is known.
     """
 
