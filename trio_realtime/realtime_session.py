@@ -229,7 +229,8 @@ class RealtimeSession(SessionUpdates, SessionTools):
         was heard, and the server is told: the item that was being played is truncated where it stood, later ones where
         they stood, and one of which nothing was heard is deleted; nothing is cut that was heard in full. The same
         happens in `interrupt`, and when the scope is left by an exception or a cancellation while something sounds.
-        Where turn detection has `interrupt_response=False`, the user's speech is told with `Interrupted` and cuts nothing.
+        With `interrupt_response=False` in the turn detection, the user's speech is told with `Interrupted` and cuts
+        nothing.
 
         Raises:
             trio.BusyResourceError: On entering: the session has a playback already.

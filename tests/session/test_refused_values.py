@@ -38,7 +38,7 @@ async def test_a_plain_function_among_the_tools_is_told_to_become_one() -> None:
         return city
 
     with pytest.raises(ConfigError, match="'get_weather' is a plain function; put @tool on it"):
-        async with open_session(tools=[get_weather]):  # type: ignore[list-item]  this is what is refused
+        async with open_session(tools=[get_weather]):  # type: ignore[list-item]  # this is what is refused
             pass
 
 
@@ -47,4 +47,4 @@ def test_a_guard_that_is_a_plain_function_is_refused() -> None:
         return words
 
     with pytest.raises(ConfigError, match="make it async"):
-        OutputGuard(check=check)  # type: ignore[arg-type]  this is what is refused
+        OutputGuard(check=check)  # type: ignore[arg-type]  # this is what is refused
