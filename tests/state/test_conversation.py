@@ -378,3 +378,14 @@ def test_an_item_beside_the_conversation_is_found_but_has_no_place() -> None:
     assert not item.in_conversation
     conversation.drop_detached("a")
     assert conversation.get("a") is None
+
+
+def test_a_server_that_states_all_that_was_understood_so_far_revises_instead_of_repeating() -> None:
+    conversation = Conversation(retained_audio_bytes=0)
+    conversation.append_input_transcript("a", "Hello")
+    conversation.append_input_transcript("a", "Hello, my")
+    item = conversation.add("a", Message(role="user", content=[InputAudio()]), PCM16)
+    assert item.transcript == "Hello, my"
+    grown = conversation.append_input_transcript("a", "Hello, my name")
+    assert grown is not None
+    assert (item.transcript, grown[1].transcript) == ("Hello, my name", " name")

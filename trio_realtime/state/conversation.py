@@ -210,12 +210,17 @@ class Conversation:
     def append_input_transcript(
         self, item_id: str, text: str, content_index: int | None = None
     ) -> tuple[ConversationItem, Delta] | None:
-        """A piece of what the user said; kept until the item comes."""
+        """A piece of what the user said; kept until the item comes.
+
+        Some servers state all that was understood so far with each delta; then what is new of it is the piece.
+        """
         item = self._items.get(item_id)
         if item is None:
-            _keep(self._early_transcripts, item_id, self._early_transcripts.get(item_id, "") + text)
+            early = self._early_transcripts.get(item_id, "")
+            _keep(self._early_transcripts, item_id, early + _new_words(early, text))
             return None
         part = self._input_part(item, content_index)
+        text = _new_words(part.transcript or "", text)
         part.transcript = (part.transcript or "") + text
         return item, Delta(transcript=text, content_index=content_index or 0)
 
@@ -264,6 +269,10 @@ class Conversation:
                     self._retained -= part.evict_audio(wanted)
             if not item.audio_held_bytes:
                 self._audible.popleft()
+
+
+def _new_words(said: str, text: str) -> str:
+    return text[len(said) :] if said and len(text) > len(said) and text.startswith(said) else text
 
 
 def _keep(early: dict[str, _T], item_id: str, value: _T) -> None:
