@@ -73,6 +73,7 @@ class ToolArguments:
             forbid_unknown_fields=True,
         )
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(struct)
+        self.runs_validators: bool = _runs_validators(msgspec.inspect.type_info(struct), set())
         self.schema: Schema = _schema(struct, parameters, hints, descriptions)
 
     def parse(self, text: str) -> dict[str, Any]:
@@ -93,6 +94,9 @@ class ToolArguments:
             raise ArgumentsError(self._explained(str(error))) from None
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise ArgumentsError(f"the arguments of {self._name} are not valid JSON: {error}") from None
+        except Exception as error:
+            # A `__post_init__` of the user's may raise anything; msgspec takes ValueError and TypeError for its own.
+            raise ArgumentsError(f"the arguments of {self._name} are not valid: {error!r}") from error
         given = {name: getattr(values, name) for name in self._names}
         return {name: value for name, value in given.items() if value is not UNSET}
 
@@ -288,3 +292,19 @@ def _shown(schema: Schema | None) -> str:
         return ""
     text = msgspec.json.encode(schema).decode()
     return f"; it has to be {text}" if len(text) <= _MAX_SHOWN_SCHEMA else ""
+
+
+def _runs_validators(described: object, seen: set[object]) -> bool:
+    """Whether reading a value of this type runs code of the user's: a `__post_init__`, or an enum's `_missing_`."""
+    if isinstance(described, tuple):
+        return any(_runs_validators(each, seen) for each in cast("tuple[object, ...]", described))
+    if not isinstance(described, msgspec.inspect.Type | msgspec.inspect.Field):
+        return False
+    cls: object = getattr(described, "cls", None)
+    if cls is not None:
+        if cls in seen:
+            return False
+        seen.add(cls)
+        if hasattr(cls, "__post_init__") or "_missing_" in vars(cls):
+            return True
+    return any(_runs_validators(getattr(described, name), seen) for name in described.__struct_fields__)

@@ -182,7 +182,7 @@ class ToolRunner:
     async def _refusal(self, tool: AnyTool, call: ToolCall) -> Exception | None:
         """Ask the program whether the call may be made, unless its arguments are wrong anyway."""
         try:
-            tool.parse(call.arguments)
+            await tool.parse_beside(call.arguments)
         except ArgumentsError as error:
             return error
         approval = self._approvals[call.call_id] = _Approval()
