@@ -1,4 +1,4 @@
-"""The simulated server behind a transport: runs a `SimulatedConnection` on Trio's clock, whichever that is."""
+"""The simulated server behind a transport: runs a `ServerConnection` on Trio's clock, whichever that is."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from ..errors import ConnectionLost, ProtocolError
 from ..transport import Closed, MessageTransport
 from .conversation import Json
 from .memory_transport import memory_transport_pair
-from .simulated_connection import SimulatedConnection
-from .simulator import Simulator
+from .server import Server, ServerConnection
 
 
 @asynccontextmanager
 async def simulated_transport(
-    simulator: Simulator, *, query: Mapping[str, str] | None = None
+    simulator: Server, *, query: Mapping[str, str] | None = None
 ) -> AsyncGenerator[MessageTransport]:
     """Connect to a simulator without a network, on whatever clock Trio has.
 
@@ -63,7 +62,7 @@ async def running_beside(task: Callable[[], Awaitable[object]]) -> AsyncGenerato
         raise failure
 
 
-async def serve_connection(connection: SimulatedConnection, transport: MessageTransport) -> None:
+async def serve_connection(connection: ServerConnection, transport: MessageTransport) -> None:
     """Let a connection talk over a transport until either side ends it."""
     loop = ServerLoop(connection)
     async with trio.open_nursery() as nursery:
@@ -84,7 +83,7 @@ async def _read(transport: MessageTransport, loop: ServerLoop, scope: trio.Cance
 class ServerLoop:
     """Gives a connection the time and its messages, and writes what it says."""
 
-    def __init__(self, connection: SimulatedConnection) -> None:
+    def __init__(self, connection: ServerConnection) -> None:
         self._connection = connection
         self._unsent: deque[Json] = deque()
         self._arrival = trio.lowlevel.ParkingLot()

@@ -1,0 +1,11 @@
+"""How many examples the property tests try: `--hypothesis-profile=nightly` tries twenty times as many.
+
+What says its own number of examples keeps it. What does not (the tests of whole sessions) goes by the profile.
+"""
+
+from hypothesis import settings
+
+# No deadlines: how long one example takes says something about the machine, and nothing about the code.
+settings.register_profile("ordinary", deadline=None, max_examples=100)
+settings.register_profile("nightly", deadline=None, max_examples=2000)
+settings.load_profile("ordinary")
