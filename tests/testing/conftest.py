@@ -86,6 +86,7 @@ def check_order(events: list[Event]) -> None:
     active: set[str] = set()
     outputs: dict[str, Event] = {}  # output items under way
     mcp = McpOrder()
+    sounding: set[str] = set()  # the response that a call's server plays
     items: dict[str, str] = {}  # conversation items: what was said of them last
     transcripts: dict[str, str] = {}
     for index, event in enumerate(events):
@@ -95,6 +96,13 @@ def check_order(events: list[Event]) -> None:
             _check_response_event(event, responses, active, outputs)
             if kind == "response.done":
                 assert events[index + 1]["type"] == "rate_limits.updated"
+        elif kind == "output_audio_buffer.started":
+            assert not sounding
+            sounding.add(event["response_id"])
+        elif kind == "output_audio_buffer.stopped":
+            sounding.remove(event["response_id"])
+        elif kind == "output_audio_buffer.cleared":
+            sounding.discard(event["response_id"])
         elif kind == "conversation.item.added":
             assert event["item"]["id"] not in items
             assert event["previous_item_id"] is None or event["previous_item_id"] in items

@@ -7,6 +7,8 @@ async with serve_simulator(simulator) as server: ...  # on loopback; server.url,
 ```
 """
 
+from .dialect import Dialect as Dialect
+from .mcp import McpTools as McpTools
 from .memory_transport import MemoryTransport as MemoryTransport, memory_transport_pair as memory_transport_pair
 from .script import (
     Calls as Calls,
