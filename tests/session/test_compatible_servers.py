@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import trio
 from trio.testing import MockClock
 
@@ -44,7 +46,7 @@ async def test_a_tool_is_run_once(autojump_clock: MockClock) -> None:
 
 
 async def test_speech_is_written_down(autojump_clock: MockClock) -> None:
-    arguments = {"turn_detection": {"type": "server_vad"}, "transcription": {"model": "whisper-1"}}
+    arguments: dict[str, Any] = {"turn_detection": {"type": "server_vad"}, "transcription": {"model": "whisper-1"}}
     async with talking(says("It will rain."), dialect="compatible", **arguments) as (session, server):
         with session.updates(ItemUpdated) as updates:
             await session.append_audio(load_voice("question"))
@@ -59,6 +61,7 @@ async def test_speech_is_written_down(autojump_clock: MockClock) -> None:
 async def test_commands_are_acknowledged(autojump_clock: MockClock) -> None:
     async with talking(says("Something long enough.", audio=2.0), dialect="compatible") as (session, server):
         item = await session.send_message("First", respond=False)
+        assert item is not None
         await session.send_message("Before", respond=False, previous_item_id="root")
         assert [each.text for each in session.conversation.items] == ["Before", "First"]
         await session.delete_item(item.id)

@@ -126,8 +126,8 @@ class McpOrder:
 
     def beside_the_response(self, event: Event) -> bool:
         """Whether an event of a call may come when the response is over."""
-        kind = event["type"]
-        finished = kind == "response.output_item.done" and event["item"]["type"] == "mcp_call"
+        kind = str(event["type"])
+        finished = kind == "response.output_item.done" and str(event["item"]["type"]) == "mcp_call"
         return finished or kind.startswith("response.mcp_call.")
 
     def check(self, event: Event) -> None:

@@ -286,6 +286,8 @@ def test_a_call_waits_for_its_approval_and_runs_then(drive: Any, wire: Any) -> N
     ]
     call = next(item for item in client.connection.items if item["type"] == "mcp_call")
     assert (call["approval_request_id"], call["output"]) == (request["id"], "Found it.")
+    (done,) = only(client.respond(), "response.done")
+    assert done["response"]["output"][0]["content"][0]["text"] == "The tool says: Found it."
     wire.check_order(client.events)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from trio_realtime.testing import ModelContext, Simulator, calls, fails, incomplete, load_voice, says
+from trio_realtime.testing import ModelContext, ScriptedTurn, Simulator, calls, fails, incomplete, load_voice, says
 
 AUDIO_TURN = [
     "response.created",
@@ -310,7 +310,7 @@ def test_the_default_script_answers_what_was_said(drive: Any) -> None:
 
 
 def test_a_model_that_reasons_says_which_words_are_not_its_answer(drive: Any) -> None:
-    script = [[says("Let me see."), calls("f")], says("It rains.")]
+    script: list[ScriptedTurn] = [[says("Let me see."), calls("f")], says("It rains.")]
     client = drive(Simulator(script))
     assert done(client.respond())["output"][0]["phase"] == "commentary"
     assert done(client.respond())["output"][0]["phase"] == "final_answer"

@@ -158,17 +158,17 @@ class McpServers:
             return
         reason = answer.get("reason")
         message = "The call was not approved." if reason is None else f"The call was not approved: {reason}"
-        self._end(call, "", {"type": "tool_execution_error", "message": message})
+        self._end(call, {"type": "tool_execution_error", "message": message})
 
     def _run(self, call: McpCall) -> Steps:
         self._emit("response.mcp_call.in_progress", item_id=call.held.id, output_index=call.output_index)
         yield self._seconds
-        self._end(call, call.script.output, call.script.error)
+        self._end(call, call.script.error)
 
-    def _end(self, call: McpCall, output: str, error: Mapping[str, Any] | None) -> None:
+    def _end(self, call: McpCall, error: Mapping[str, Any] | None) -> None:
         item = call.held.item
         if error is None:
-            item["output"] = output
+            item["output"] = call.script.output
         else:
             item["error"] = dict(error)
         how = "completed" if error is None else "failed"
