@@ -7,6 +7,7 @@ async with serve_simulator(simulator) as server: ...  # on loopback; server.url,
 ```
 """
 
+from .calls import Call as Call, JoinedCall as JoinedCall, Switchboard as Switchboard
 from .memory_transport import MemoryTransport as MemoryTransport, memory_transport_pair as memory_transport_pair
 from .script import (
     Calls as Calls,
@@ -27,3 +28,4 @@ from .simulated_transport import simulated_transport as simulated_transport
 from .simulator import Simulator as Simulator
 from .simulator_server import SimulatorServer as SimulatorServer, serve_simulator as serve_simulator
 from .sound import INTERRUPTION as INTERRUPTION, QUESTION as QUESTION, load_voice as load_voice
+from .translation_connection import TranslationConnection as TranslationConnection

@@ -25,12 +25,12 @@ from .listening import Listening
 from .refusal import RefusedError
 from .response_stream import Delivery, ResponseStream
 from .script import Fails, ModelContext, ScriptedTurn, converses, outputs_of
-from .session_settings import realtime_session, response_settings, transcription_session, updated_session
+from .session_settings import DEFAULT_MODEL, realtime_session, response_settings, transcription_session, updated_session
 from .sound import PCM
 from .timeline import Steps, Timeline
 
 _TOKENS_PER_MINUTE = 15_000_000
-_REMEMBERED_EVENTS = 1_000
+REMEMBERED_EVENTS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +55,17 @@ class SimulatedConnection:
     """
 
     def __init__(
-        self, behaviour: Behaviour, query: Mapping[str, str], *, seed: int, now: float, unix_time: float
+        self,
+        behaviour: Behaviour,
+        query: Mapping[str, str],
+        *,
+        seed: int,
+        now: float,
+        unix_time: float,
+        configuration: Mapping[str, Any] | None = None,
     ) -> None:
         self.query = query
-        self.received: deque[Json] = deque(maxlen=_REMEMBERED_EVENTS)
+        self.received: deque[Json] = deque(maxlen=REMEMBERED_EVENTS)
         self.closed: Closed | None = None
         self._behaviour = behaviour
         self._delivery = Delivery(behaviour.pace, behaviour.audio_delta_ms, sideband="call_id" in query)
@@ -78,8 +85,10 @@ class SimulatedConnection:
         self.session: Json = (
             transcription_session(session_id, expires_at)
             if "intent" in query
-            else realtime_session(session_id, query.get("model", "gpt-realtime-2.1"), expires_at)
+            else realtime_session(session_id, query.get("model", DEFAULT_MODEL), expires_at)
         )
+        if configuration is not None:
+            self.session = updated_session(self.session, dict(configuration))
         self._listening = Listening(
             self._emit,
             self._ids,
@@ -153,7 +162,7 @@ class SimulatedConnection:
         self._now = max(self._now, now)
         event: Json = {}
         try:
-            event = _parse(message, binary=binary)
+            event = parse_event(message, binary=binary)
             self.received.append(event)
             CLIENT_EVENT(event, "")
             self._handlers[event["type"]](event)
@@ -438,7 +447,12 @@ def _finite(text: str) -> float:
     return number
 
 
-def _parse(message: str | bytes, *, binary: bool) -> Json:
+def parse_event(message: str | bytes, *, binary: bool) -> Json:
+    """Read a message of a client as a JSON object.
+
+    Raises:
+        RefusedError: It is none.
+    """
     if binary:
         raise RefusedError("Binary messages are not accepted; send JSON as text.")
     try:

@@ -1,0 +1,179 @@
+"""Calls: they ring, go on, are joined by several websockets, and end."""
+
+from __future__ import annotations
+
+import gc
+import json
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from trio_realtime import ConfigError, open_session
+from trio_realtime.testing import Call, JoinedCall, Simulator, says, simulated_transport
+
+Event = dict[str, Any]
+
+
+def ongoing(simulator: Simulator, **configuration: Any) -> Call:
+    """Make a call that goes on, at time 0."""
+    call = simulator.switchboard.dial("v=0")
+    simulator.begin_call(call, {"type": "realtime", **configuration}, now=0, unix_time=0)
+    return call
+
+
+def joined(simulator: Simulator, call: Call, now: float = 0) -> JoinedCall:
+    connection = simulator.connect({"call_id": call.id}, now=now, unix_time=0)
+    assert isinstance(connection, JoinedCall)
+    return connection
+
+
+def types(events: list[Event]) -> list[str]:
+    return [event["type"] for event in events]
+
+
+CREATE = json.dumps({"type": "response.create"})
+CLEAR = json.dumps({"type": "input_audio_buffer.clear"})
+
+
+def test_somebody_calls_and_the_program_is_told() -> None:
+    simulator = Simulator()
+    call = simulator.switchboard.ring(unix_time=1_800_000_000.5, sip_headers=[("From", "sip:a@b"), ("To", "sip:c@d")])
+    assert call.incoming_event is not None
+    assert call.incoming_event == {
+        "id": call.incoming_event["id"],
+        "object": "event",
+        "type": "realtime.call.incoming",
+        "created_at": 1_800_000_000,
+        "data": {
+            "call_id": call.id,
+            "sip_headers": [{"name": "From", "value": "sip:a@b"}, {"name": "To", "value": "sip:c@d"}],
+        },
+    }
+    assert call.id.startswith("rtc_")
+    assert (call.state, call.session) == ("ringing", None)
+    assert simulator.switchboard.calls == [call]
+
+
+def test_only_a_call_that_goes_on_is_joined() -> None:
+    simulator = Simulator()
+    call = simulator.switchboard.ring()
+    with pytest.raises(ConfigError, match="ringing"):
+        joined(simulator, call)
+    simulator.begin_call(call, {"type": "realtime"}, now=0, unix_time=0)
+    joined(simulator, call)
+    call.end()
+    with pytest.raises(ConfigError, match="over"):
+        joined(simulator, call)
+
+
+def test_a_call_has_the_session_that_it_was_given() -> None:
+    simulator = Simulator()
+    call = ongoing(simulator, model="gpt-realtime", instructions="Be kind.", audio={"output": {"voice": "cedar"}})
+    assert call.session is not None
+    assert simulator.connections == [call.session]
+    session = call.session.session
+    assert (session["model"], session["instructions"]) == ("gpt-realtime", "Be kind.")
+    assert session["audio"]["output"]["voice"] == "cedar"
+
+
+def test_all_who_joined_hear_what_the_session_says_and_a_refusal_only_who_is_refused() -> None:
+    simulator = Simulator([says("Hello.")])
+    call = ongoing(simulator)
+    one, other = joined(simulator, call), joined(simulator, call)
+    woken: list[str] = []
+    other.wake = lambda: woken.append("other")
+    assert one.advance(0) == other.advance(0) == []  # a sideband has no session.created
+    said = one.receive(CREATE, 0)
+    assert types(said) == ["response.created"]
+    assert (woken, other.next_deadline()) == (["other"], float("-inf"))
+    assert types(one.receive("nonsense", 0)) == ["error"]
+    said += one.advance(60)
+    heard = other.advance(60)
+    assert heard == said
+    assert types(heard)[-2:] == ["rate_limits.updated", "output_audio_buffer.stopped"]
+    assert call.session is not None
+    assert other.next_deadline() == call.session.next_deadline()
+
+
+def test_who_joins_later_hears_what_comes_later() -> None:
+    simulator = Simulator([says("Hello.")])
+    call = ongoing(simulator)
+    first = joined(simulator, call)
+    first.receive(CREATE, 0)
+    del first
+    late = joined(simulator, call, now=60)
+    assert late.advance(60) == []
+    assert types(late.receive(CLEAR, 60)) == ["input_audio_buffer.cleared"]
+    assert call.session is not None
+    assert len(call.session.items) == 1  # the response went on without anybody
+
+
+def test_the_end_of_a_call_closes_everyone_after_what_was_said() -> None:
+    simulator = Simulator()
+    call = ongoing(simulator)
+    one, other = joined(simulator, call), joined(simulator, call)
+    woken: list[str] = []
+    other.wake = lambda: woken.append("other")
+    one.receive(CLEAR, 0)
+    call.end()
+    assert woken == ["other", "other"]
+    assert one.closed is not None
+    assert (one.closed.code, one.next_deadline()) == (1000, float("inf"))
+    assert one.receive(CLEAR, 0) == []
+    assert other.closed is None
+    assert types(other.advance(0)) == ["input_audio_buffer.cleared"]
+    assert other.closed == one.closed
+
+
+def test_a_session_that_expires_ends_its_call() -> None:
+    simulator = Simulator(max_duration=60)
+    call = ongoing(simulator)
+    one, other = joined(simulator, call), joined(simulator, call)
+    assert types(one.advance(61)) == types(other.advance(61)) == ["error"]
+    assert one.closed is not None
+    assert one.closed == other.closed
+    assert one.closed.code == 1001
+    assert call.state == "over"
+
+
+def test_a_websocket_that_is_gone_is_told_nothing() -> None:
+    simulator = Simulator()
+    call = ongoing(simulator)
+    gone, stays = joined(simulator, call), joined(simulator, call)
+    gone.wake = lambda: pytest.fail("nobody is there")
+    del gone
+    gc.collect()
+    assert types(stays.receive(CLEAR, 0)) == ["input_audio_buffer.cleared"]
+
+
+async def test_a_session_joins_a_call_and_hears_that_it_ends(autojump_clock: MockClock) -> None:
+    simulator = Simulator([says("Hello.")])
+    call = simulator.switchboard.ring()
+    simulator.begin_call(call, {"type": "realtime"}, now=trio.current_time(), unix_time=0)
+    ended: list[float] = []
+    async with (
+        simulated_transport(simulator, query={"call_id": call.id}) as transport,
+        simulated_transport(simulator, query={"call_id": call.id}) as second_transport,
+        trio.open_nursery() as nursery,
+    ):
+        heard: list[str] = []
+
+        @nursery.start_soon
+        async def listen() -> None:
+            closed = await second_transport.pump(lambda payload, binary=False: heard.append(bytes(payload).decode()))
+            assert closed.code == 1000
+            ended.append(trio.current_time())
+
+        async with open_session(transport=transport, call_id=call.id) as session:
+            await session.send_message("Hi.", respond=False)
+            async with session.respond() as response:
+                assert await response.text() == "Hello."
+        await trio.sleep(5)
+        assert any("response.done" in event for event in heard)
+        assert ended == []
+        call.end()
+        at = trio.current_time()
+        await wait_all_tasks_blocked()
+        assert ended == [at]
