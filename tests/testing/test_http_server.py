@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import pytest
 import trio
-from trio.testing import memory_stream_pair
+from hypothesis import given, strategies as st
+from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair
 
 from trio_realtime.errors import ConnectionLost
 from trio_realtime.testing.http_server import MAX_BODY_BYTES, HttpExchange, HttpRequest, HttpResponse, error_response
@@ -132,10 +134,43 @@ async def test_a_request_that_is_refused_is_answered() -> None:
     near, far = memory_stream_pair()
     exchange = HttpExchange(far)
     await near.send_all(b"nonsense\r\n\r\n")
+    await near.send_eof()
     with pytest.raises(HttpRefusedError) as refused:
         await exchange.receive_request()
     await exchange.respond(error_response(refused.value))
     assert (await near.receive_some()).startswith(b"HTTP/1.1 400 ")
+
+
+async def test_a_client_that_is_refused_and_sends_on_is_read_for_a_second(autojump_clock: MockClock) -> None:
+    near, far = lockstep_stream_pair()
+    exchange = HttpExchange(far)
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def send() -> None:
+            await near.send_all(b"nonsense\r\n\r\n")
+            await near.send_all(b"more nonsense")  # waits until it is read
+
+        with pytest.raises(HttpRefusedError):
+            await exchange.receive_request()
+        nursery.start_soon(near.receive_some)
+        await exchange.respond(HttpResponse(400))
+    assert trio.current_time() == pytest.approx(1)
+
+
+def test_a_target_that_is_no_url_is_refused() -> None:
+    with pytest.raises(HttpRefusedError) as refused:
+        _ = HttpRequest("GET", "//[", {}).url
+    assert refused.value.status == 400
+
+
+@given(sent=st.lists(st.sampled_from([HEAD, b"\r\n", b"Content-Length: 1\r\n", b"5\r\n"]) | st.binary(max_size=20)))
+def test_whatever_comes_it_is_a_request_or_refused(sent: list[bytes]) -> None:
+    async def main() -> None:
+        with suppress(HttpRefusedError, ConnectionLost):
+            assert isinstance(await received(*sent), HttpRequest)
+
+    trio.run(main)
 
 
 async def test_a_client_that_breaks_the_connection_is_lost() -> None:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, strategies as st
 
 from trio_realtime.testing import Simulator
 from trio_realtime.testing.handshake import examine_upgrade
@@ -395,3 +396,35 @@ def test_other_addresses_and_methods_are_named(method: str, prefix: str, path: s
 def test_a_body_that_is_no_json_is_refused(body: bytes, content_type: str | None, code: str | None) -> None:
     response = Client().request("client_secrets", body, content_type)
     assert (response.status, error_of(response)["code"]) == (400, code)
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(0, 700)
+    | st.sampled_from(["realtime", "created_at", "tel:+1", "audio", OFFER]),
+    lambda inner: st.dictionaries(
+        st.sampled_from(["session", "type", "model", "audio", "output", "expires_after", "seconds", "status_code"])
+        | st.text(max_size=3),
+        inner,
+        max_size=4,
+    ),
+)
+PATHS = ["client_secrets", "translations/client_secrets", "calls", "calls?model=m", "calls/%F0rtc_1/accept"]
+
+
+@given(
+    path=st.sampled_from(
+        [*PATHS, *(f"calls/rtc_Sim0000000000000001/{action}" for action in ("accept", "reject", "refer"))]
+    ),
+    body=JSON.map(json.dumps).map(str.encode) | st.binary(max_size=60) | st.just(form(sdp=OFFER, session="{}")[0]),
+    content_type=st.sampled_from(["application/json", "application/sdp", "multipart/form-data; boundary=x"])
+    | st.text(st.characters(codec="latin-1"), max_size=30).map("multipart/form-data; boundary=x".__add__),
+)
+def test_whatever_is_asked_for_there_is_an_answer(path: str, body: bytes, content_type: str) -> None:
+    client = Client()
+    client.simulator.switchboard.ring()
+    response = client.request(path, body, content_type)
+    assert response.status in {200, 201} or 400 <= response.status < 405
+    if response.status >= 400:
+        error_of(response)

@@ -12,9 +12,13 @@ from typing import Any
 import pytest
 import trio
 import trustme
+from trio.testing import MockClock, memory_stream_pair
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
 from trio_realtime.testing import Simulator, SimulatorServer, load_voice, says, serve_simulator
+from trio_realtime.testing.keys import Keys
+from trio_realtime.testing.rest_api import RestApi
+from trio_realtime.testing.simulator_server import _serve_client
 
 
 @asynccontextmanager
@@ -244,13 +248,6 @@ async def test_a_call_is_made_joined_and_hung_up() -> None:
         assert (status, answer["error"]["code"]) == (404, "call_id_not_found")
 
 
-async def test_what_is_no_request_is_told_so() -> None:
-    async with serve_simulator(Simulator()) as server:
-        reply = await exchange(server, b"nonsense\r\n\r\n")
-        assert reply.startswith(b"HTTP/1.1 400 ")
-        assert b'"invalid_request_error"' in reply
-
-
 async def test_http_is_where_the_websockets_are() -> None:
     async with serve_simulator(Simulator()) as server:
         assert server.http_url == server.url.replace("ws://", "http://")
@@ -345,9 +342,14 @@ HANDSHAKE = (
     ("request_", "frames", "answer"),
     [
         (b"", b"", b""),
-        (b"nonsense\r\n\r\n", b"", b""),
-        (b"POST / HTTP/1.1\r\nHost: x\r\n\r\n", b"", b""),
-        (HANDSHAKE[:40], b"", b""),
+        (b"nonsense\r\n\r\n", b"", b"HTTP/1.1 400 "),
+        (b"POST / HTTP/1.1\r\nHost: x\r\n\r\n", b"", b"HTTP/1.1 404 "),
+        (HANDSHAKE[:40], b"", b"HTTP/1.1 400 "),
+        (b"GET //[ HTTP/1.1\r\nHost: x\r\n\r\n", b"", b"HTTP/1.1 400 "),
+        (b"X" * 200_000, b"", b"HTTP/1.1 431 "),
+        (HANDSHAKE.replace(b"GET", b"POST"), b"", b"HTTP/1.1 400 "),
+        (HANDSHAKE.replace(b"Version: 13", b"Version: 12"), b"", b"HTTP/1.1 400 "),
+        (HANDSHAKE.replace(b"Host: x", b"Host: \xff"), b"", b"HTTP/1.1 400 "),
         (HANDSHAKE, b"\x81\x05hello", b"\x03\xea"),  # a frame that is not masked: close code 1002
         (HANDSHAKE, b"\xf1\x80\0\0\0\0", b"\x03\xea"),  # reserved bits
         (HANDSHAKE, b"\x88\x80\0\0\0\0", b"\x88\x00"),  # a close frame without a code
@@ -358,6 +360,14 @@ async def test_whatever_one_client_sends_the_server_goes_on(request_: bytes, fra
         assert answer in await exchange(server, request_, frames)
         async with connected(server) as websocket:
             await receive_until(websocket, "session.created")
+
+
+@pytest.mark.parametrize("sent", [b"", HANDSHAKE[:40], b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1"])
+async def test_a_client_that_does_not_finish_its_request_is_left(sent: bytes, autojump_clock: MockClock) -> None:
+    near, far = memory_stream_pair()
+    await near.send_all(sent)
+    await _serve_client(RestApi(Simulator(), Keys("sk-1")), far)
+    assert trio.current_time() == pytest.approx(10)
 
 
 async def test_a_client_that_resets_the_connection_is_forgotten() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from ..wire.codec import Kind
 from .calls import NO_SUCH_CALL, Switchboard
@@ -53,7 +53,7 @@ def examine_upgrade(request: HttpRequest, keys: Keys, switchboard: Switchboard, 
     Raises:
         HttpRefusedError: It is none that the server takes.
     """
-    url = urlsplit(request.target)
+    url = request.url
     kind = _KINDS.get(url.path)
     if kind is None:
         raise HttpRefusedError(404, f"Invalid URL (GET {url.path})")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from urllib.parse import SplitResult, urlsplit
 
 import h11
 import trio
@@ -13,6 +15,7 @@ from .refusal import HttpRefusedError
 
 MAX_BODY_BYTES = 1024 * 1024
 _RECEIVE_BYTES = 65536
+_CLOSE_TIMEOUT = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,18 @@ class HttpRequest:
     target: str
     headers: Mapping[str, str]
     body: bytes = b""
+
+    @property
+    def url(self) -> SplitResult:
+        """The path and the query, apart.
+
+        Raises:
+            HttpRefusedError: The target is no URL.
+        """
+        try:
+            return urlsplit(self.target)
+        except ValueError:
+            raise HttpRefusedError(400, "The target of the request is not a URL.") from None
 
     @property
     def asks_to_upgrade(self) -> bool:
@@ -129,6 +144,14 @@ class HttpExchange:
         head = h11.Response(status_code=response.status, headers=headers)
         body = b"" if self._method == "HEAD" else response.body
         await self._send(head, h11.Data(data=body), h11.EndOfMessage())
+        if self._protocol.their_state is h11.ERROR:
+            # Whatever the client still sends is read: a socket that closes on unread bytes resets the connection, and
+            # the client may never see why it was refused.
+            with trio.move_on_after(_CLOSE_TIMEOUT), suppress(ConnectionLost, trio.BrokenResourceError):
+                if isinstance(self._stream, trio.abc.HalfCloseableStream):
+                    await self._stream.send_eof()
+                while await self._receive():
+                    pass
 
     def _next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         try:
@@ -137,12 +160,15 @@ class HttpExchange:
             raise HttpRefusedError(error.error_status_hint, f"This is no HTTP request: {error}") from error
 
     async def _feed(self) -> bytes:
-        try:
-            data = bytes(await self._stream.receive_some(_RECEIVE_BYTES))
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise ConnectionLost("the client broke the connection") from error
+        data = await self._receive()
         self._protocol.receive_data(data)
         return data
+
+    async def _receive(self) -> bytes:
+        try:
+            return bytes(await self._stream.receive_some(_RECEIVE_BYTES))
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise ConnectionLost("the client broke the connection") from error
 
     async def _send(self, *events: h11.Event) -> None:
         try:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from email.parser import BytesParser
 from email.policy import HTTP
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
 from ..wire.codec import Kind
 from .calls import NO_SUCH_CALL, Call
@@ -63,7 +63,7 @@ class RestApi:
             return error_response(HttpRefusedError(400, refusal.message, code=refusal.code, param=refusal.param))
 
     def _route(self, request: HttpRequest, now: float, unix_time: float) -> HttpResponse:
-        path = urlsplit(request.target).path
+        path = request.url.path
         below = _PATH.fullmatch(path)
         rest = below["rest"] if below is not None else ""
         on_call = _CALL_PATH.fullmatch(rest)
@@ -114,7 +114,7 @@ class RestApi:
                     400, "This client secret is for a session of another type.", param="session.type"
                 )
             configuration = secret.configuration | configuration
-        model = parse_qs(urlsplit(request.target).query).get("model", [])
+        model = parse_qs(request.url.query).get("model", [])
         configuration = {"type": "realtime"} | ({"model": model[0]} if model else {}) | configuration
         answer = sdp_answer(offer)
         call = self.simulator.switchboard.dial(offer)

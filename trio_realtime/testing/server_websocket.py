@@ -139,7 +139,8 @@ class ServerWebSocket(MessageTransport):
             raise ConnectionLost("the client went away without a close frame")
         try:
             self._protocol.receive_data(data)
-        except RemoteProtocolError as error:
+        # wsproto decodes some headers, whatever bytes they have.
+        except (RemoteProtocolError, UnicodeError) as error:
             raise ProtocolError(str(error), code=1002) from error
 
     async def _write(self, *events: Event) -> None:

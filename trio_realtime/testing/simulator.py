@@ -38,7 +38,8 @@ class Simulator:
         """Describe the server.
 
         Args:
-            script: What the model says, a turn for each response (see `script`); afterwards it simply converses.
+            script: What the model says (see `script`): a turn for each response, or for each utterance of a
+                translation; afterwards it simply converses, or translates in name.
             transcripts: What the user says, in the order of the audio items, or `fails(...)` for a transcription that
                 fails; afterwards what is said in `question.wav`.
             pace: Seconds that a second of speech takes to be delivered: 0 is at once, 1 is real time.

@@ -100,11 +100,14 @@ async def _serve_client(api: RestApi, stream: trio.abc.Stream) -> None:
                 await exchange.respond(api.answer(request, now=trio.current_time(), unix_time=time.time()))
                 return
             admitted = examine_upgrade(request, api.keys, api.simulator.switchboard, now=trio.current_time())
+            websocket = ServerWebSocket(stream, exchange.received)
+            await websocket.receive_request()
         except HttpRefusedError as refusal:
             await exchange.respond(error_response(refusal))
             return
-        websocket = ServerWebSocket(stream, exchange.received)
-        await websocket.receive_request()
+        except ProtocolError as error:
+            await exchange.respond(error_response(HttpRefusedError(400, str(error))))
+            return
         await websocket.accept(admitted.subprotocol)
         if admitted.beta:
             await _refuse_beta(websocket)
