@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from contextlib import suppress
 
 import pytest
@@ -86,6 +87,33 @@ async def test_what_breaks_the_rules_is_refused_with_the_right_status(sent: byte
         await received(sent)
     assert refused.value.status == status
     assert json.loads(refused.value.body)["error"]["type"] == "invalid_request_error"
+
+
+class Endless(trio.abc.Stream):
+    """A request whose body goes on for 16 MiB."""
+
+    def __init__(self) -> None:
+        self.pieces = [b"x" * 65536] * 256 + [HEAD + b"Content-Length: 16777216\r\n\r\n"]
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        return self.pieces.pop()
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None: ...
+
+    async def wait_send_all_might_not_block(self) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+
+async def test_a_body_that_is_too_long_is_not_kept() -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(HttpRefusedError):
+            await HttpExchange(Endless()).receive_request()
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 4 * MAX_BODY_BYTES
 
 
 async def test_a_body_may_be_as_long_as_the_limit() -> None:

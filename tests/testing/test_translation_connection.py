@@ -220,6 +220,25 @@ def test_each_utterance_is_one_entry_of_the_script(translator: Any) -> None:
     assert (error["code"], error["message"], error["event_id"]) == ("translation_failed", "No.", None)
 
 
+def test_the_words_of_each_utterance_come_while_it_lasts(translator: Any) -> None:
+    client = translator(Simulator([says("")] * 2, transcripts=["one two three four"] * 2, pace=0))
+    client.send("session.update", session={"audio": {"input": {"transcription": {"model": "w"}}}})
+    utterance = SPOKEN.ljust((len(SPOKEN) // FRAME_BYTES + 6) * FRAME_BYTES, b"\0")
+    first, second = ([(event["delta"], event["elapsed_ms"]) for event in append(client, utterance)] for _ in range(2))
+    assert len({time for _, time in first}) > 2
+    assert second == [(word, time + len(utterance) // 48) for word, time in first]
+
+
+def test_words_that_were_not_reached_come_when_the_utterance_ends(translator: Any) -> None:
+    words = "so many words " * 50
+    client = translator(Simulator([says("Peu.")], transcripts=[words], pace=0))
+    client.send("session.update", session={"audio": {"input": {"transcription": {"model": "w"}}}})
+    events = append(client, SPOKEN + SILENCE * 5)
+    kinds = [event["type"] for event in events]
+    assert joined(events, "session.input_transcript.delta") == words
+    assert "session.input_transcript.delta" not in kinds[kinds.index("session.output_transcript.delta") :]
+
+
 def test_a_script_for_something_else_is_the_tests_bug(translator: Any) -> None:
     with pytest.raises(TypeError):
         append(translator(Simulator([calls("f")], pace=0)), SPOKEN + SILENCE * 5)
