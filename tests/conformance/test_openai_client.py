@@ -87,7 +87,7 @@ async def test_a_call_is_made_and_our_session_joins_it(session: Any) -> None:
         answer = await client.run(lambda realtime: realtime.calls.create(sdp=OFFER, **options))
         assert answer.text.startswith("v=0\r\n")
         call_id = answer.response.headers["location"].rpartition("/")[2]
-        (call,) = server.simulator.switchboard.calls
+        (call,) = server.switchboard.calls
         assert (call.id, call.offer) == (call_id, OFFER)
         endpoint = OpenAI(server.api_key, base_url=server.url)
         async with open_session(endpoint=endpoint, call_id=call_id) as opened, opened.respond("Hi.") as response:
@@ -104,12 +104,11 @@ async def test_a_call_is_made_and_our_session_joins_it(session: Any) -> None:
 
 async def test_a_call_that_rings_is_accepted_transferred_and_rejected() -> None:
     async with served(Simulator()) as (server, client):
-        first, second = server.simulator.switchboard.ring(), server.simulator.switchboard.ring()
+        first, second = server.switchboard.ring(), server.switchboard.ring()
         await client.run(lambda realtime: realtime.calls.accept(first.id, type="realtime", instructions="Hm."))
         await client.run(lambda realtime: realtime.calls.refer(first.id, target_uri="sip:a@b"))
         await client.run(lambda realtime: realtime.calls.reject(second.id, status_code=486))
-        assert first.session is not None
-        assert first.session.session["instructions"] == "Hm."
+        assert server.simulator.connections[0].session["instructions"] == "Hm."
         assert (first.state, first.referred_to) == ("active", "sip:a@b")
         assert (second.state, second.rejected_with) == ("over", 486)
 

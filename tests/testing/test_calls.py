@@ -11,22 +11,15 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_realtime import ConfigError, open_session
-from trio_realtime.testing import Call, JoinedCall, Simulator, says, simulated_transport
+from trio_realtime.testing import Call, JoinedCall, Simulator, Switchboard, says, simulated_transport
+from trio_realtime.testing.server import ServerConnection
 
 Event = dict[str, Any]
 
 
 def ongoing(simulator: Simulator, **configuration: Any) -> Call:
     """Make a call that goes on, at time 0."""
-    call = simulator.switchboard.dial("v=0")
-    simulator.begin_call(call, {"type": "realtime", **configuration}, now=0, unix_time=0)
-    return call
-
-
-def joined(simulator: Simulator, call: Call, now: float = 0) -> JoinedCall:
-    connection = simulator.connect({"call_id": call.id}, now=now, unix_time=0)
-    assert isinstance(connection, JoinedCall)
-    return connection
+    return Switchboard(simulator).dial("v=0", {"type": "realtime", **configuration}, now=0, unix_time=0)
 
 
 def types(events: list[Event]) -> list[str]:
@@ -38,8 +31,8 @@ CLEAR = json.dumps({"type": "input_audio_buffer.clear"})
 
 
 def test_somebody_calls_and_the_program_is_told() -> None:
-    simulator = Simulator()
-    call = simulator.switchboard.ring(unix_time=1_800_000_000.5, sip_headers=[("From", "sip:a@b"), ("To", "sip:c@d")])
+    switchboard = Switchboard(Simulator())
+    call = switchboard.ring(unix_time=1_800_000_000.5, sip_headers=[("From", "sip:a@b"), ("To", "sip:c@d")])
     assert call.incoming_event is not None
     assert call.incoming_event == {
         "id": call.incoming_event["id"],
@@ -52,28 +45,43 @@ def test_somebody_calls_and_the_program_is_told() -> None:
         },
     }
     assert call.id.startswith("rtc_")
-    assert (call.state, call.session) == ("ringing", None)
-    assert simulator.switchboard.calls == [call]
+    assert call.state == "ringing"
+    assert switchboard.calls == [call]
 
 
 def test_only_a_call_that_goes_on_is_joined() -> None:
-    simulator = Simulator()
-    call = simulator.switchboard.ring()
+    switchboard = Switchboard(Simulator())
+    call = switchboard.ring()
+
+    def join(call_id: str = call.id) -> ServerConnection:
+        return switchboard.connect({"call_id": call_id}, now=0, unix_time=0)
+
     with pytest.raises(ConfigError, match="ringing"):
-        joined(simulator, call)
-    simulator.begin_call(call, {"type": "realtime"}, now=0, unix_time=0)
-    joined(simulator, call)
+        join()
+    switchboard.accept(call, {"type": "realtime"}, now=0, unix_time=0)
+    assert isinstance(join(), JoinedCall)
+    with pytest.raises(ConfigError, match="no call"):
+        join("rtc_unknown")
     call.end()
     with pytest.raises(ConfigError, match="over"):
-        joined(simulator, call)
+        join()
+
+
+def test_every_other_connection_is_the_servers_own() -> None:
+    simulator = Simulator()
+    configuration = {"audio": {"output": {"language": "fr"}}}
+    connection = Switchboard(simulator).connect(
+        {"model": "m"}, now=0, unix_time=0, kind="translation", configuration=configuration
+    )
+    assert simulator.translations == [connection]
+    assert simulator.translations[0].session["audio"]["output"]["language"] == "fr"
 
 
 def test_a_call_has_the_session_that_it_was_given() -> None:
     simulator = Simulator()
-    call = ongoing(simulator, model="gpt-realtime", instructions="Be kind.", audio={"output": {"voice": "cedar"}})
-    assert call.session is not None
-    assert simulator.connections == [call.session]
-    session = call.session.session
+    ongoing(simulator, model="gpt-realtime", instructions="Be kind.", audio={"output": {"voice": "cedar"}})
+    (connection,) = simulator.connections
+    session = connection.session
     assert (session["model"], session["instructions"]) == ("gpt-realtime", "Be kind.")
     assert session["audio"]["output"]["voice"] == "cedar"
 
@@ -81,7 +89,7 @@ def test_a_call_has_the_session_that_it_was_given() -> None:
 def test_all_who_joined_hear_what_the_session_says_and_a_refusal_only_who_is_refused() -> None:
     simulator = Simulator([says("Hello.")])
     call = ongoing(simulator)
-    one, other = joined(simulator, call), joined(simulator, call)
+    one, other = call.join(0), call.join(0)
     woken: list[str] = []
     other.wake = lambda: woken.append("other")
     assert one.advance(0) == other.advance(0) == []  # a sideband has no session.created
@@ -93,27 +101,25 @@ def test_all_who_joined_hear_what_the_session_says_and_a_refusal_only_who_is_ref
     heard = other.advance(60)
     assert heard == said
     assert types(heard)[-2:] == ["rate_limits.updated", "output_audio_buffer.stopped"]
-    assert call.session is not None
-    assert other.next_deadline() == call.session.next_deadline()
+    assert other.next_deadline() == simulator.connections[0].next_deadline()
 
 
 def test_who_joins_later_hears_what_comes_later() -> None:
     simulator = Simulator([says("Hello.")])
     call = ongoing(simulator)
-    first = joined(simulator, call)
+    first = call.join(0)
     first.receive(CREATE, 0)
     del first
-    late = joined(simulator, call, now=60)
+    late = call.join(60)
     assert late.advance(60) == []
     assert types(late.receive(CLEAR, 60)) == ["input_audio_buffer.cleared"]
-    assert call.session is not None
-    assert len(call.session.items) == 1  # the response went on without anybody
+    assert len(simulator.connections[0].items) == 1  # the response went on without anybody
 
 
 def test_the_end_of_a_call_closes_everyone_after_what_was_said() -> None:
     simulator = Simulator()
     call = ongoing(simulator)
-    one, other = joined(simulator, call), joined(simulator, call)
+    one, other = call.join(0), call.join(0)
     woken: list[str] = []
     other.wake = lambda: woken.append("other")
     one.receive(CLEAR, 0)
@@ -130,7 +136,7 @@ def test_the_end_of_a_call_closes_everyone_after_what_was_said() -> None:
 def test_a_session_that_expires_ends_its_call() -> None:
     simulator = Simulator(max_duration=60)
     call = ongoing(simulator)
-    one, other = joined(simulator, call), joined(simulator, call)
+    one, other = call.join(0), call.join(0)
     assert types(one.advance(61)) == types(other.advance(61)) == ["error"]
     assert one.closed is not None
     assert one.closed == other.closed
@@ -141,7 +147,7 @@ def test_a_session_that_expires_ends_its_call() -> None:
 def test_a_websocket_that_is_gone_is_told_nothing() -> None:
     simulator = Simulator()
     call = ongoing(simulator)
-    gone, stays = joined(simulator, call), joined(simulator, call)
+    gone, stays = call.join(0), call.join(0)
     gone.wake = lambda: pytest.fail("nobody is there")
     del gone
     gc.collect()
@@ -150,12 +156,13 @@ def test_a_websocket_that_is_gone_is_told_nothing() -> None:
 
 async def test_a_session_joins_a_call_and_hears_that_it_ends(autojump_clock: MockClock) -> None:
     simulator = Simulator([says("Hello.")])
-    call = simulator.switchboard.ring()
-    simulator.begin_call(call, {"type": "realtime"}, now=trio.current_time(), unix_time=0)
+    switchboard = Switchboard(simulator)
+    call = switchboard.ring()
+    switchboard.accept(call, {"type": "realtime"}, now=trio.current_time(), unix_time=0)
     ended: list[float] = []
     async with (
-        simulated_transport(simulator, query={"call_id": call.id}) as transport,
-        simulated_transport(simulator, query={"call_id": call.id}) as second_transport,
+        simulated_transport(switchboard, query={"call_id": call.id}) as transport,
+        simulated_transport(switchboard, query={"call_id": call.id}) as second_transport,
         trio.open_nursery() as nursery,
     ):
         heard: list[str] = []

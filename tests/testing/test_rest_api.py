@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from trio_realtime.testing import Simulator
+from trio_realtime.testing import Call, Simulator, Switchboard
 from trio_realtime.testing.handshake import examine_upgrade
 from trio_realtime.testing.http_server import HttpRequest, HttpResponse
 from trio_realtime.testing.keys import Keys
@@ -29,7 +29,8 @@ class Client:
 
     def __init__(self) -> None:
         self.simulator = Simulator()
-        self.api = RestApi(self.simulator, Keys(KEY))
+        self.switchboard = Switchboard(self.simulator)
+        self.api = RestApi(self.switchboard, Keys(KEY))
         self.now = 1000.0
 
     def request(
@@ -57,10 +58,14 @@ class Client:
         answer: dict[str, Any] = json.loads(response.body)
         return answer
 
-    def call(self, body: bytes = OFFER.encode(), content_type: str = "application/sdp", **options: Any) -> Any:
+    def call(self, body: bytes = OFFER.encode(), content_type: str = "application/sdp", **options: Any) -> Call:
         response = self.request("calls", body, content_type, **options)
         assert response.status == 201, response
-        return self.simulator.switchboard.calls[-1]
+        return self.switchboard.calls[-1]
+
+    def session(self) -> dict[str, Any]:
+        """Look at the configuration of the last session."""
+        return self.simulator.connections[-1].session
 
 
 def error_of(response: HttpResponse) -> dict[str, Any]:
@@ -145,7 +150,7 @@ def upgrade(client: Client, key: str, target: str) -> dict[str, Any]:
     """Ask for a websocket with a key, and return what its session begins with."""
     headers = {"authorization": f"Bearer {key}"}
     request = HttpRequest("GET", f"/v1/realtime{target}", headers)
-    return examine_upgrade(request, client.api.keys, client.simulator.switchboard, now=client.now).configuration
+    return examine_upgrade(request, client.api.keys, client.switchboard, now=client.now).configuration
 
 
 def test_it_opens_sessions_until_it_expires_and_configures_them() -> None:
@@ -196,7 +201,7 @@ def test_it_may_join_a_call_whose_session_it_does_not_change() -> None:
 def test_an_offer_begins_a_call_and_is_answered(prefix: str) -> None:
     client = Client()
     response = client.request("calls", OFFER.encode(), "application/sdp", prefix=prefix)
-    (call,) = client.simulator.switchboard.calls
+    (call,) = client.switchboard.calls
     assert response.status == 201
     assert dict(response.headers)["location"] == f"{prefix}/realtime/calls/{call.id}"
     assert (call.state, call.offer) == ("active", OFFER)
@@ -216,22 +221,23 @@ def test_a_call_is_configured_by_its_form() -> None:
     session = {"type": "realtime", "model": "gpt-realtime", "instructions": "Grüß Gott."}
     call = client.call(*form(sdp=OFFER, session=json.dumps(session)))
     assert call.offer == OFFER
-    assert (call.session.session["model"], call.session.session["instructions"]) == ("gpt-realtime", "Grüß Gott.")
-    assert client.call(*form(sdp=OFFER)).session.session["model"] == "gpt-realtime-2.1"
+    assert (client.session()["model"], client.session()["instructions"]) == ("gpt-realtime", "Grüß Gott.")
+    client.call(*form(sdp=OFFER))
+    assert client.session()["model"] == "gpt-realtime-2.1"
 
 
 def test_a_call_is_configured_by_its_ephemeral_key() -> None:
     client = Client()
     key = client.secret(session={"type": "realtime", "model": "gpt-realtime", "instructions": "Hm."})["value"]
-    call = client.call(key=key)
-    assert (call.session.session["model"], call.session.session["instructions"]) == ("gpt-realtime", "Hm.")
+    client.call(key=key)
+    assert (client.session()["model"], client.session()["instructions"]) == ("gpt-realtime", "Hm.")
 
 
 def test_a_call_has_the_model_of_its_address() -> None:
     client = Client()
     response = client.request("calls?model=gpt-realtime-mini", OFFER.encode(), "application/sdp")
     assert response.status == 201
-    assert client.simulator.connections[0].session["model"] == "gpt-realtime-mini"
+    assert client.session()["model"] == "gpt-realtime-mini"
 
 
 @pytest.mark.parametrize(
@@ -257,7 +263,7 @@ def test_what_is_no_call_begins_none(body: bytes, content_type: str, code: str |
     response = client.request("calls", body, content_type)
     error = error_of(response)
     assert (response.status, error["code"], error["param"]) == (400, code, param)
-    assert client.simulator.switchboard.calls == []
+    assert client.switchboard.calls == []
     assert client.simulator.connections == []
 
 
@@ -277,11 +283,10 @@ def test_an_ephemeral_key_of_another_kind_begins_no_call(path: str, session: Any
 
 def test_a_call_that_rings_is_accepted_transferred_and_ended() -> None:
     client = Client()
-    call = client.simulator.switchboard.ring()
+    call = client.switchboard.ring()
     accept = {"type": "realtime", "instructions": "Say hello.", "audio": {"input": {"turn_detection": None}}}
     assert client.post(f"calls/{call.id}/accept", accept) == HttpResponse(200)
-    assert call.session is not None
-    assert call.session.session["instructions"] == "Say hello."
+    assert client.session()["instructions"] == "Say hello."
     assert client.post(f"calls/{call.id}/refer", {"target_uri": "tel:+14155550123"}) == HttpResponse(200)
     assert call.referred_to == "tel:+14155550123"
     assert client.request(f"calls/{call.id}/hangup") == HttpResponse(200)
@@ -291,7 +296,7 @@ def test_a_call_that_rings_is_accepted_transferred_and_ended() -> None:
 @pytest.mark.parametrize(("body", "status"), [(b"", 603), (b"{}", 603), (b'{"status_code": 486}', 486)])
 def test_a_call_that_rings_is_rejected(body: bytes, status: int) -> None:
     client = Client()
-    call = client.simulator.switchboard.ring()
+    call = client.switchboard.ring()
     assert client.request(f"calls/{call.id}/reject", body, "application/json" if body else None).status == 200
     assert (call.state, call.rejected_with) == ("over", status)
 
@@ -317,7 +322,7 @@ def test_a_call_that_rings_is_rejected(body: bytes, status: int) -> None:
 )
 def test_what_a_call_does_not_take_leaves_it_as_it_was(action: str, body: Any, code: str, param: str) -> None:
     client = Client()
-    call = client.simulator.switchboard.ring()
+    call = client.switchboard.ring()
     response = client.post(f"calls/{call.id}/{action}", body)
     error = error_of(response)
     assert (response.status, error["code"], error["param"]) == (400, code, param)
@@ -423,7 +428,7 @@ PATHS = ["client_secrets", "translations/client_secrets", "calls", "calls?model=
 )
 def test_whatever_is_asked_for_there_is_an_answer(path: str, body: bytes, content_type: str) -> None:
     client = Client()
-    client.simulator.switchboard.ring()
+    client.switchboard.ring()
     response = client.request(path, body, content_type)
     assert response.status in {200, 201} or 400 <= response.status < 405
     if response.status >= 400:

@@ -15,7 +15,7 @@ import trustme
 from trio.testing import MockClock, memory_stream_pair
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
-from trio_realtime.testing import Simulator, SimulatorServer, load_voice, says, serve_simulator
+from trio_realtime.testing import Simulator, SimulatorServer, Switchboard, load_voice, says, serve_simulator
 from trio_realtime.testing.keys import Keys
 from trio_realtime.testing.rest_api import RestApi
 from trio_realtime.testing.simulator_server import _serve_client
@@ -329,6 +329,10 @@ async def test_over_tls() -> None:
         assert server.http_url.startswith("https://")
         async with connected(server, ssl_context=client_context) as websocket:
             await receive_until(websocket, "session.created")
+        tcp = await trio.open_tcp_stream("127.0.0.1", port_of(server))
+        async with trio.SSLStream(tcp, client_context, server_hostname="127.0.0.1") as stream:
+            await stream.send_all(b"nonsense\r\n\r\n")
+            assert (await stream.receive_some()).startswith(b"HTTP/1.1 400 ")
 
 
 HANDSHAKE = (
@@ -366,7 +370,7 @@ async def test_whatever_one_client_sends_the_server_goes_on(request_: bytes, fra
 async def test_a_client_that_does_not_finish_its_request_is_left(sent: bytes, autojump_clock: MockClock) -> None:
     near, far = memory_stream_pair()
     await near.send_all(sent)
-    await _serve_client(RestApi(Simulator(), Keys("sk-1")), far)
+    await _serve_client(RestApi(Switchboard(Simulator()), Keys("sk-1")), far)
     assert trio.current_time() == pytest.approx(10)
 
 

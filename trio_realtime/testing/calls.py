@@ -1,23 +1,22 @@
 """Calls over WebRTC and SIP, without their media: they begin, are answered, joined, transferred and ended.
 
-Theory of operation: a call has one session, a sideband `SimulatedConnection`, to which any number of websockets listen
-and talk (`?call_id=`). What the session says goes to each of them; an error goes to the one that made it. Nothing runs
+Theory of operation: a call has one session, a connection of the server's, to which any number of websockets listen and
+talk (`?call_id=`). What the session says goes to each of them; a refusal goes to the one that is refused. Nothing runs
 while nobody has joined: what would have happened meanwhile has happened when the next one does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 from weakref import WeakSet
 
 from ..errors import ConfigError
 from ..transport import Closed
+from ..wire.codec import Kind
 from .conversation import Json
 from .identifiers import IdCounter
-from .simulated_connection import SimulatedConnection
-
-NO_SUCH_CALL = "No session found for the provided call_id"
+from .server import Server, ServerConnection
 
 
 class Call:
@@ -28,7 +27,6 @@ class Call:
         state: Whether it waits to be accepted, goes on, or is over.
         offer: The SDP of the client, over WebRTC.
         incoming_event: What a webhook would be sent about it, over SIP: `realtime.call.incoming`.
-        session: What its session received and holds, once it has begun.
         rejected_with: The SIP status with which it was rejected.
         referred_to: Where it was transferred to.
     """
@@ -38,14 +36,14 @@ class Call:
         self.state: Literal["ringing", "active", "over"] = "ringing"
         self.offer = offer
         self.incoming_event = incoming_event
-        self.session: SimulatedConnection | None = None
         self.rejected_with: int | None = None
         self.referred_to: str | None = None
+        self._session: ServerConnection | None = None
         self._joined: WeakSet[JoinedCall] = WeakSet()  # a websocket that is gone is not told anything
 
-    def begin(self, session: SimulatedConnection) -> None:
+    def begin(self, session: ServerConnection) -> None:
         """Let the call go on with a session."""
-        self.session = session
+        self._session = session
         self.state = "active"
 
     def end(self) -> None:
@@ -60,16 +58,16 @@ class Call:
         Raises:
             ConfigError: It was not accepted yet, or is over.
         """
-        if self.session is None or self.state == "over":
+        if self._session is None or self.state == "over":
             raise ConfigError(f"the call {self.id} does not go on: it is {self.state}")
-        self.session.advance(now)
-        joined = JoinedCall(self, self.session)
+        self._session.advance(now)
+        joined = JoinedCall(self, self._session)
         self._joined.add(joined)
         return joined
 
     def tell(self, events: Sequence[Json]) -> None:
         """Give what the session says to all who joined."""
-        if self.session is not None and self.session.closed is not None:
+        if self._session is not None and self._session.closed is not None:
             self.state = "over"
         for joined in self._joined:
             joined.unsent += events
@@ -84,7 +82,7 @@ class JoinedCall:
         unsent: What its client was not told yet.
     """
 
-    def __init__(self, call: Call, session: SimulatedConnection) -> None:
+    def __init__(self, call: Call, session: ServerConnection) -> None:
         self.wake: Callable[[], object] = _nobody
         self.unsent: list[Json] = []
         self._call = call
@@ -129,14 +127,15 @@ def _nobody() -> None:
 
 
 class Switchboard:
-    """Where the calls of one server arrive.
+    """A server that can be called: `?call_id=` joins one of its calls; every other connection is the server's own.
 
     Attributes:
         calls: Every call that was made, oldest first, to look at what became of it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, server: Server) -> None:
         self.calls: list[Call] = []
+        self._server = server
         self._ids = IdCounter(0)
 
     def ring(self, *, unix_time: float = 0, sip_headers: Sequence[tuple[str, str]] = ()) -> Call:
@@ -155,16 +154,53 @@ class Switchboard:
             "created_at": int(unix_time),
             "data": {"call_id": call_id, "sip_headers": headers},
         }
-        return self._add(Call(call_id, incoming_event=event))
-
-    def dial(self, offer: str) -> Call:
-        """Let a client call over WebRTC; the call goes on when it has a session."""
-        return self._add(Call(self._ids.next("rtc"), offer=offer))
-
-    def _add(self, call: Call) -> Call:
+        call = Call(call_id, incoming_event=event)
         self.calls.append(call)
         return call
+
+    def dial(self, offer: str, configuration: Mapping[str, Any], *, now: float, unix_time: float) -> Call:
+        """Let a client call over WebRTC; the call goes on at once.
+
+        Args:
+            offer: The client's SDP.
+            configuration: As for `accept`.
+            now: As for `accept`.
+            unix_time: As for `accept`.
+        """
+        call = Call(self._ids.next("rtc"), offer=offer)
+        self.accept(call, configuration, now=now, unix_time=unix_time)
+        self.calls.append(call)
+        return call
+
+    def accept(self, call: Call, configuration: Mapping[str, Any], *, now: float, unix_time: float) -> None:
+        """Let a call go on that rings.
+
+        Args:
+            call: The call.
+            configuration: What its session begins with instead of the defaults, valid and in the wire's shape.
+            now: The time on the server's clock, in seconds.
+            unix_time: The same moment, for what states it.
+        """
+        query = {"call_id": call.id}
+        call.begin(self._server.connect(query, configuration=configuration, now=now, unix_time=unix_time))
 
     def find(self, call_id: str) -> Call | None:
         """Find a call by its id, whatever its state."""
         return next((call for call in self.calls if call.id == call_id), None)
+
+    def connect(
+        self,
+        query: Mapping[str, str],
+        *,
+        now: float,
+        unix_time: float,
+        kind: Kind = "realtime",
+        configuration: Mapping[str, Any] | None = None,
+    ) -> ServerConnection:
+        """See `Server.connect`; a call that does not go on is a query that is not known."""
+        if "call_id" not in query:
+            return self._server.connect(query, now=now, unix_time=unix_time, kind=kind, configuration=configuration)
+        call = self.find(query["call_id"])
+        if call is None:
+            raise ConfigError(f"there is no call {query['call_id']!r}")
+        return call.join(now)

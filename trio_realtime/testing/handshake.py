@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from ..wire.codec import Kind
-from .calls import NO_SUCH_CALL, Switchboard
+from .calls import Switchboard
 from .conversation import Json
 from .http_server import HttpRequest
 from .keys import ClientSecret, Keys
-from .refusal import HttpRefusedError
+from .refusal import HttpRefusedError, no_such_call
 
 PREFIXES = ("/v1", "/openai/v1")
 """Where the paths of OpenAI begin, and those of Azure."""
@@ -66,7 +66,7 @@ def examine_upgrade(request: HttpRequest, keys: Keys, switchboard: Switchboard, 
     if len(named) != 1 or query.get("intent", "transcription") != "transcription":
         raise HttpRefusedError(400, "You must provide one of model, intent=transcription and call_id.")
     if "call_id" in query and ((call := switchboard.find(query["call_id"])) is None or call.state != "active"):
-        raise HttpRefusedError(404, NO_SUCH_CALL, code="call_id_not_found")
+        raise no_such_call()
     return Admitted(
         kind,
         query,

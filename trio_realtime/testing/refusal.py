@@ -34,3 +34,8 @@ class HttpRefusedError(Exception):
         self.status = status
         error = {"message": message, "type": "invalid_request_error", "param": param, "code": code}
         self.body: bytes = json.dumps({"error": error}).encode()
+
+
+def no_such_call() -> HttpRefusedError:
+    """Refuse what is asked of a call that does not go on."""
+    return HttpRefusedError(404, "No session found for the provided call_id", code="call_id_not_found")

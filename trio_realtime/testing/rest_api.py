@@ -10,7 +10,7 @@ from email.policy import HTTP
 from urllib.parse import parse_qs, unquote
 
 from ..wire.codec import Kind
-from .calls import NO_SUCH_CALL, Call
+from .calls import Call, Switchboard
 from .client_event_shapes import SESSION
 from .client_secrets import create_client_secret
 from .conversation import Json
@@ -19,10 +19,9 @@ from .http_server import HttpRequest, HttpResponse, error_response, json_respons
 from .identifiers import IdCounter
 from .json_shape import integer, record, string
 from .keys import ClientSecret, Keys
-from .refusal import HttpRefusedError, RefusedError
+from .refusal import HttpRefusedError, RefusedError, no_such_call
 from .sdp import sdp_answer
 from .simulated_connection import parse_event
-from .simulator import Simulator
 
 _PATH = re.compile(rf"(?P<prefix>{'|'.join(PREFIXES)})/realtime/(?P<rest>.*)")
 _CALL_PATH = re.compile(r"calls/(?P<call_id>[^/]+)/(?P<action>accept|reject|refer|hangup)")
@@ -30,7 +29,7 @@ _REJECT = record({"status_code": integer(400, 699)})
 _REFER = record({"target_uri": string()}, required=["target_uri"])
 _DECLINE = 603
 
-# A SIP call has a jitter buffer of its own; these belong to the audio of a websocket.
+# What the official JavaScript client leaves out when it accepts a call, because the real server refuses it.
 _NOT_FOR_CALLS = ("threshold", "prefix_padding_ms", "silence_duration_ms")
 
 
@@ -38,12 +37,12 @@ class RestApi:
     """Answers HTTP requests to one server.
 
     Attributes:
-        simulator: The server.
+        switchboard: The server, and the calls to it.
         keys: The keys that it takes.
     """
 
-    def __init__(self, simulator: Simulator, keys: Keys) -> None:
-        self.simulator = simulator
+    def __init__(self, switchboard: Switchboard, keys: Keys) -> None:
+        self.switchboard = switchboard
         self.keys = keys
         self._ids = IdCounter(0)
 
@@ -83,9 +82,9 @@ class RestApi:
         if on_call is None:
             kind: Kind = "realtime" if rest == "client_secrets" else "translation"
             return self._create_secret(request, kind, now, unix_time)
-        call = self.simulator.switchboard.find(unquote(on_call["call_id"]))
+        call = self.switchboard.find(unquote(on_call["call_id"]))
         if call is None or call.state == "over":
-            raise HttpRefusedError(404, NO_SUCH_CALL, code="call_id_not_found")
+            raise no_such_call()
         actions: dict[str, Callable[[], None]] = {
             "accept": lambda: self._accept(call, _json_body(request), now, unix_time),
             "reject": lambda: _reject(call, _json_body(request)),
@@ -117,8 +116,7 @@ class RestApi:
         model = parse_qs(request.url.query).get("model", [])
         configuration = {"type": "realtime"} | ({"model": model[0]} if model else {}) | configuration
         answer = sdp_answer(offer)
-        call = self.simulator.switchboard.dial(offer)
-        self.simulator.begin_call(call, configuration, now=now, unix_time=unix_time)
+        call = self.switchboard.dial(offer, configuration, now=now, unix_time=unix_time)
         headers = (("content-type", "text/plain; charset=utf-8"), ("location", f"{path}/{call.id}"))
         return HttpResponse(201, answer.encode(), headers)
 
@@ -130,7 +128,7 @@ class RestApi:
             if name in turn_detection:
                 param = f"audio.input.turn_detection.{name}"
                 raise RefusedError(f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param)
-        self.simulator.begin_call(call, configuration, now=now, unix_time=unix_time)
+        self.switchboard.accept(call, configuration, now=now, unix_time=unix_time)
 
 
 def _check_ringing(call: Call) -> None:

@@ -7,8 +7,6 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..wire.codec import Kind
-from .calls import Call, Switchboard
-from .conversation import Json
 from .script import Fails, ScriptedTurn
 from .server import ServerConnection
 from .simulated_connection import Behaviour, SimulatedConnection
@@ -23,7 +21,6 @@ class Simulator:
     Attributes:
         connections: Every session that was made, oldest first, to look at what it received and holds.
         translations: The same for translation sessions.
-        switchboard: Where calls arrive, which `?call_id=` joins; `switchboard.ring()` lets somebody call.
     """
 
     def __init__(
@@ -58,7 +55,6 @@ class Simulator:
         self._behaviour = Behaviour(tuple(script), tuple(transcripts), pace, audio_delta_ms, max_duration)
         self.connections: list[SimulatedConnection] = []
         self.translations: list[TranslationConnection] = []
-        self.switchboard = Switchboard()
 
     def connect(
         self,
@@ -72,18 +68,18 @@ class Simulator:
         """Open a connection.
 
         Args:
-            query: Of the URL: exactly one of `model`, `intent` (`"transcription"`) and `call_id`; for a translation,
-                `model`. A call that `switchboard` does not know is one that was made elsewhere, and goes on.
+            query: Of the URL: exactly one of `model`, `intent` (`"transcription"`) and `call_id` (a call that goes on,
+                whichever that is; a `Switchboard` knows calls); for a translation, `model`.
             now: The time on the clock that `receive` and `advance` are given, in seconds.
             unix_time: The same moment, for `expires_at`.
             kind: `"translation"` for a translation session.
             configuration: What the session begins with instead of the defaults, valid and in the wire's shape.
 
         Returns:
-            A `SimulatedConnection`, a `TranslationConnection`, or a `JoinedCall` for a call of `switchboard`.
+            A `SimulatedConnection`, or a `TranslationConnection`.
 
         Raises:
-            ConfigError: The query is another, or the call does not go on.
+            ConfigError: The query is another.
         """
         names = [name for name in ("model", "intent", "call_id") if query.get(name)]
         if kind == "translation":
@@ -101,25 +97,6 @@ class Simulator:
             return translation
         if len(names) != 1 or query.get("intent", "transcription") != "transcription":
             raise ConfigError("a connection needs one of ?model=, ?intent=transcription and ?call_id=")
-        call = self.switchboard.find(query.get("call_id", ""))
-        if call is not None:
-            return call.join(now)
-        return self._begin(query, configuration, now, unix_time)
-
-    def begin_call(self, call: Call, configuration: Json, *, now: float, unix_time: float) -> None:
-        """Let a call go on: it is answered, and its session begins.
-
-        Args:
-            call: One of `switchboard`, which waits for that.
-            configuration: Of its session, valid and in the wire's shape.
-            now: As for `connect`.
-            unix_time: As for `connect`.
-        """
-        call.begin(self._begin({"call_id": call.id}, configuration, now, unix_time))
-
-    def _begin(
-        self, query: Mapping[str, str], configuration: Mapping[str, Any] | None, now: float, unix_time: float
-    ) -> SimulatedConnection:
         connection = SimulatedConnection(
             self._behaviour,
             dict(query),

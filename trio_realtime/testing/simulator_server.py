@@ -13,6 +13,7 @@ from ssl import SSLContext
 import trio
 
 from ..errors import ConnectionLost, ProtocolError
+from .calls import Switchboard
 from .handshake import examine_upgrade
 from .http_server import HttpExchange, error_response
 from .keys import Keys
@@ -36,12 +37,14 @@ class SimulatorServer:
         http_url: The same for HTTP, such as `"http://127.0.0.1:49152/v1"`: where ephemeral keys and calls are made.
         api_key: The key that it takes, beside ephemeral ones.
         simulator: What it serves.
+        switchboard: Where the calls to it arrive; `switchboard.ring()` lets somebody call over SIP.
     """
 
     url: str
     http_url: str
     api_key: str
     simulator: Simulator
+    switchboard: Switchboard
 
 
 @asynccontextmanager
@@ -76,8 +79,9 @@ async def serve_simulator(
     bound_port: int = listeners[0].socket.getsockname()[1]
     secure = "" if ssl_context is None else "s"
     address = f"{host}:{bound_port}/v1"
-    server = SimulatorServer(f"ws{secure}://{address}", f"http{secure}://{address}", api_key, simulator)
-    api = RestApi(simulator, Keys(api_key))
+    switchboard = Switchboard(simulator)
+    server = SimulatorServer(f"ws{secure}://{address}", f"http{secure}://{address}", api_key, simulator, switchboard)
+    api = RestApi(switchboard, Keys(api_key))
 
     async def handle(stream: trio.SocketStream) -> None:
         secured = stream if ssl_context is None else trio.SSLStream(stream, ssl_context, server_side=True)
@@ -99,27 +103,29 @@ async def _serve_client(api: RestApi, stream: trio.abc.Stream) -> None:
             if not request.asks_to_upgrade:
                 await exchange.respond(api.answer(request, now=trio.current_time(), unix_time=time.time()))
                 return
-            admitted = examine_upgrade(request, api.keys, api.simulator.switchboard, now=trio.current_time())
             websocket = ServerWebSocket(stream, exchange.received)
             await websocket.receive_request()
+            admitted = examine_upgrade(request, api.keys, api.switchboard, now=trio.current_time())
         except HttpRefusedError as refusal:
             await exchange.respond(error_response(refusal))
             return
         except ProtocolError as error:
             await exchange.respond(error_response(HttpRefusedError(400, str(error))))
             return
-        await websocket.accept(admitted.subprotocol)
         if admitted.beta:
+            await websocket.accept(admitted.subprotocol)
             await _refuse_beta(websocket)
             return
-        handshake.deadline = float("inf")
-        connection = api.simulator.connect(
+        # Before anything is awaited: a call that was found still goes on.
+        connection = api.switchboard.connect(
             admitted.query,
             kind=admitted.kind,
             configuration=admitted.configuration,
             now=trio.current_time(),
             unix_time=time.time(),
         )
+        await websocket.accept(admitted.subprotocol)
+        handshake.deadline = float("inf")
         await serve_connection(connection, websocket)
 
 
