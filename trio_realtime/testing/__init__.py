@@ -3,7 +3,7 @@
 ```python
 simulator = Simulator([says("Hello!"), calls("get_weather", {"city": "Paris"})])
 async with simulated_transport(simulator) as transport: ...  # in memory, on Trio's clock
-async with serve_simulator(simulator) as server: ...  # on loopback; server.url, server.api_key
+async with serve_simulator(simulator) as server: ...  # on loopback; server.url, server.http_url, server.api_key
 ```
 """
 

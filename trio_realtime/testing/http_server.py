@@ -90,7 +90,7 @@ class HttpExchange:
     """
 
     def __init__(self, stream: trio.abc.Stream) -> None:
-        self.received = b""
+        self.received: bytes = b""
         self._stream = stream
         self._protocol = h11.Connection(h11.SERVER)
         self._method = ""
