@@ -16,11 +16,13 @@ Event = dict[str, Any]
 class Drive:
     """Plays the client: sends events, lets time pass, keeps all that the server sent."""
 
-    def __init__(self, simulator: Simulator | None = None, **query: str) -> None:
+    def __init__(self, simulator: Simulator | None = None, *, connecting: Event | None = None, **query: str) -> None:
         self.simulator = simulator or Simulator()
         self.now = 1000.0
         query = query or {"model": "gpt-realtime-2.1"}
-        self.connection = self.simulator.connect(query, now=self.now, unix_time=1_800_000_000.25)
+        self.connection: Any = self.simulator.connect(
+            query, now=self.now, unix_time=1_800_000_000.25, **(connecting or {})
+        )
         self.events: list[Event] = []
         self.wait(0)
 

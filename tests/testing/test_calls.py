@@ -1,144 +1,186 @@
-"""Calls (WebRTC, SIP) as a sideband connection sees them: the server plays by itself, and keys are pressed."""
+"""Calls: they ring, go on, are joined by several websockets, and end."""
 
 from __future__ import annotations
 
-import base64
+import gc
+import json
 from typing import Any
 
 import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
 
-from trio_realtime.testing import Simulator, load_voice, says
+from trio_realtime import ConfigError, open_session
+from trio_realtime.testing import Call, JoinedCall, Simulator, Switchboard, says, simulated_transport
+from trio_realtime.testing.server import ServerConnection
 
-LONG = says("A long answer, which is interrupted.", audio=20.0)
-
-
-def watching(drive: Any, *script: Any, pace: float = 0.2, **turn_detection: Any) -> Any:
-    client = drive(Simulator(script, pace=pace), call_id="rtc_1")
-    client.configure(audio={"input": {"turn_detection": {"type": "server_vad", **turn_detection}}})
-    return client
+Event = dict[str, Any]
 
 
-def kinds(events: list[Any]) -> list[str]:
+def ongoing(simulator: Simulator, **configuration: Any) -> Call:
+    """Make a call that goes on, at time 0."""
+    return Switchboard(simulator).dial("v=0", {"type": "realtime", **configuration}, now=0, unix_time=0)
+
+
+def types(events: list[Event]) -> list[str]:
     return [event["type"] for event in events]
 
 
-def sounding(events: list[Any]) -> list[Any]:
-    return [event for event in events if event["type"].startswith("output_audio_buffer.")]
+CREATE = json.dumps({"type": "response.create"})
+CLEAR = json.dumps({"type": "input_audio_buffer.clear"})
 
 
-def test_a_response_sounds_from_its_first_audio_until_all_was_played(drive: Any, wire: Any) -> None:
-    client = watching(drive, says("Hello.", audio=2.0))
-    client.send("response.create")
-    events = client.wait(1)  # made in 0.4 s
-    order = kinds(events)
-    assert order.count("output_audio_buffer.started") == 1
-    assert order.index("output_audio_buffer.started") < order.index("response.output_audio.done")
-    assert order[-2:] == ["response.done", "rate_limits.updated"]
-    assert client.wait(1.0) == []
-    (stopped,) = client.wait(0.1)
-    assert (stopped["type"], stopped["response_id"]) == (
-        "output_audio_buffer.stopped",
-        events[-2]["response"]["id"],
+def test_somebody_calls_and_the_program_is_told() -> None:
+    switchboard = Switchboard(Simulator())
+    call = switchboard.ring(unix_time=1_800_000_000.5, sip_headers=[("From", "sip:a@b"), ("To", "sip:c@d")])
+    assert call.incoming_event is not None
+    assert call.incoming_event == {
+        "id": call.incoming_event["id"],
+        "object": "event",
+        "type": "realtime.call.incoming",
+        "created_at": 1_800_000_000,
+        "data": {
+            "call_id": call.id,
+            "sip_headers": [{"name": "From", "value": "sip:a@b"}, {"name": "To", "value": "sip:c@d"}],
+        },
+    }
+    assert call.id.startswith("rtc_")
+    assert call.state == "ringing"
+    assert switchboard.calls == [call]
+
+
+def test_only_a_call_that_goes_on_is_joined() -> None:
+    switchboard = Switchboard(Simulator())
+    call = switchboard.ring()
+
+    def join(call_id: str = call.id) -> ServerConnection:
+        return switchboard.connect({"call_id": call_id}, now=0, unix_time=0)
+
+    with pytest.raises(ConfigError, match="ringing"):
+        join()
+    switchboard.accept(call, {"type": "realtime"}, now=0, unix_time=0)
+    assert isinstance(join(), JoinedCall)
+    with pytest.raises(ConfigError, match="no call"):
+        join("rtc_unknown")
+    call.end()
+    with pytest.raises(ConfigError, match="over"):
+        join()
+
+
+def test_every_other_connection_is_the_servers_own() -> None:
+    simulator = Simulator()
+    configuration = {"audio": {"output": {"language": "fr"}}}
+    connection = Switchboard(simulator).connect(
+        {"model": "m"}, now=0, unix_time=0, kind="translation", configuration=configuration
     )
-    wire.check_order(client.events)
+    assert simulator.translations == [connection]
+    assert simulator.translations[0].session["audio"]["output"]["language"] == "fr"
 
 
-def test_a_response_in_writing_does_not_sound(drive: Any) -> None:
-    client = watching(drive)
-    assert sounding(client.respond(output_modalities=["text"])) == []
+def test_a_call_has_the_session_that_it_was_given() -> None:
+    simulator = Simulator()
+    ongoing(simulator, model="gpt-realtime", instructions="Be kind.", audio={"output": {"voice": "cedar"}})
+    (connection,) = simulator.connections
+    session = connection.session
+    assert (session["model"], session["instructions"]) == ("gpt-realtime", "Be kind.")
+    assert session["audio"]["output"]["voice"] == "cedar"
 
 
-def test_the_next_response_ends_the_one_that_still_sounds(drive: Any) -> None:
-    client = watching(drive, says("Five seconds.", audio=5.0), says("Five more.", audio=5.0))
-    client.respond(seconds=3)
-    client.send("response.create")
-    assert kinds(sounding(client.wait(4.5))) == [f"output_audio_buffer.{name}" for name in ("stopped", "started")]
-    (stopped,) = client.wait(60)
-    assert stopped["type"] == "output_audio_buffer.stopped"
+def test_all_who_joined_hear_what_the_session_says_and_a_refusal_only_who_is_refused() -> None:
+    simulator = Simulator([says("Hello.")])
+    call = ongoing(simulator)
+    one, other = call.join(0), call.join(0)
+    woken: list[str] = []
+    other.wake = lambda: woken.append("other")
+    assert one.advance(0) == other.advance(0) == []  # a sideband has no session.created
+    said = one.receive(CREATE, 0)
+    assert types(said) == ["response.created"]
+    assert (woken, other.next_deadline()) == (["other"], float("-inf"))
+    assert types(one.receive("nonsense", 0)) == ["error"]
+    said += one.advance(60)
+    heard = other.advance(60)
+    assert heard == said
+    assert types(heard)[-2:] == ["rate_limits.updated", "output_audio_buffer.stopped"]
+    assert other.next_deadline() == simulator.connections[0].next_deadline()
 
 
-def test_what_sounds_can_be_cleared_after_the_response_as_well(drive: Any) -> None:
-    client = watching(drive, LONG)
-    (created,) = client.send("response.create")
-    client.wait(6)
-    (cleared,) = client.send("output_audio_buffer.clear")
-    assert (cleared["type"], cleared["response_id"]) == ("output_audio_buffer.cleared", created["response"]["id"])
-    assert client.wait(60) == []
-    assert client.send("output_audio_buffer.clear")[0]["response_id"] == created["response"]["id"]
+def test_who_joins_later_hears_what_comes_later() -> None:
+    simulator = Simulator([says("Hello.")])
+    call = ongoing(simulator)
+    first = call.join(0)
+    first.receive(CREATE, 0)
+    del first
+    late = call.join(60)
+    assert late.advance(60) == []
+    assert types(late.receive(CLEAR, 60)) == ["input_audio_buffer.cleared"]
+    assert len(simulator.connections[0].items) == 1  # the response went on without anybody
 
 
-def test_a_cancelled_response_sounds_until_what_there_is_was_played(drive: Any) -> None:
-    client = watching(drive, LONG, pace=0.5)
-    client.send("response.create")
-    client.wait(2.05)
-    client.send("response.cancel")  # 4 s of audio were made, and begun to be played 0.1 s ago, with the first 0.2 s
-    assert sounding(client.wait(1.9)) == []
-    assert kinds(sounding(client.wait(0.2))) == ["output_audio_buffer.stopped"]
+def test_the_end_of_a_call_closes_everyone_after_what_was_said() -> None:
+    simulator = Simulator()
+    call = ongoing(simulator)
+    one, other = call.join(0), call.join(0)
+    woken: list[str] = []
+    other.wake = lambda: woken.append("other")
+    one.receive(CLEAR, 0)
+    call.end()
+    assert woken == ["other", "other"]
+    assert one.closed is not None
+    assert (one.closed.code, one.next_deadline()) == (1000, float("inf"))
+    assert one.receive(CLEAR, 0) == []
+    assert other.closed is None
+    assert types(other.advance(0)) == ["input_audio_buffer.cleared"]
+    assert other.closed == one.closed
 
 
-@pytest.mark.parametrize("over", [False, True], ids=["while it is made", "while it only sounds"])
-def test_speech_cuts_off_what_was_not_heard(drive: Any, wire: Any, over: bool) -> None:
-    client = watching(drive, LONG, pace=0.1 if over else 0.9, create_response=False)
-    client.send("response.create")
-    client.wait(3)
-    spoken = client.connection.items[-1]
-    events = client.speak(load_voice("interruption"))
-    order = kinds(events)
-    assert order[0] == "input_audio_buffer.speech_started"
-    assert ("response.done" in order) is not over
-    cleared, truncated = order.index("output_audio_buffer.cleared"), order.index("conversation.item.truncated")
-    assert truncated == cleared + 1
-    heard_ms = events[truncated]["audio_end_ms"]
-    assert heard_ms == pytest.approx(3000 - 200 * (0.1 if over else 0.9), abs=1)
-    (retrieved,) = client.send("conversation.item.retrieve", item_id=spoken["id"])
-    (part,) = retrieved["item"]["content"]
-    assert len(base64.b64decode(part["audio"])) == heard_ms * 48
-    assert "transcript" not in part
-    assert sounding(client.wait(60)) == []
-    wire.check_order(client.events)
+def test_a_session_that_expires_ends_its_call() -> None:
+    simulator = Simulator(max_duration=60)
+    call = ongoing(simulator)
+    one, other = call.join(0), call.join(0)
+    assert types(one.advance(61)) == types(other.advance(61)) == ["error"]
+    assert one.closed is not None
+    assert one.closed == other.closed
+    assert one.closed.code == 1001
+    assert call.state == "over"
 
 
-def test_of_several_items_only_those_are_cut_that_were_not_heard(drive: Any) -> None:
-    client = watching(
-        drive, [says("One.", audio=1.0), says("Two.", audio=2.0), says("Three.", audio=1.0)], create_response=False
-    )
-    client.send("response.create")
-    client.wait(2)
-    events = client.speak(load_voice("interruption"))
-    cut = [event for event in events if event["type"] == "conversation.item.truncated"]
-    assert [event["item_id"] for event in cut] == [item["id"] for item in client.connection.items[1:3]]
-    assert [event["audio_end_ms"] for event in cut] == [960, 0]
+def test_a_websocket_that_is_gone_is_told_nothing() -> None:
+    simulator = Simulator()
+    call = ongoing(simulator)
+    gone, stays = call.join(0), call.join(0)
+    gone.wake = lambda: pytest.fail("nobody is there")
+    del gone
+    gc.collect()
+    assert types(stays.receive(CLEAR, 0)) == ["input_audio_buffer.cleared"]
 
 
-def test_speech_into_silence_cuts_off_nothing(drive: Any) -> None:
-    client = watching(drive, says("Hello.", audio=1.0), create_response=False)
-    client.respond()
-    order = kinds(client.speak(load_voice("question")))
-    assert not [name for name in order if name.startswith("output_audio_buffer") or "truncated" in name]
+async def test_a_session_joins_a_call_and_hears_that_it_ends(autojump_clock: MockClock) -> None:
+    simulator = Simulator([says("Hello.")])
+    switchboard = Switchboard(simulator)
+    call = switchboard.ring()
+    switchboard.accept(call, {"type": "realtime"}, now=trio.current_time(), unix_time=0)
+    ended: list[float] = []
+    async with (
+        simulated_transport(switchboard, query={"call_id": call.id}) as transport,
+        simulated_transport(switchboard, query={"call_id": call.id}) as second_transport,
+        trio.open_nursery() as nursery,
+    ):
+        heard: list[str] = []
 
+        @nursery.start_soon
+        async def listen() -> None:
+            closed = await second_transport.pump(lambda payload, binary=False: heard.append(bytes(payload).decode()))
+            assert closed.code == 1000
+            ended.append(trio.current_time())
 
-def test_there_is_nothing_to_clear_before_anything_was_said_or_where_the_client_plays(drive: Any) -> None:
-    for client in (watching(drive), drive()):
-        assert client.refused("output_audio_buffer.clear")["code"] == "invalid_value"
-
-
-@pytest.mark.parametrize("key", ["0", "9", "*", "#", "A", "D"])
-def test_a_key_of_the_telephone(drive: Any, key: str) -> None:
-    client = watching(drive)
-    client.now += 12
-    client.wait(0)
-    client.connection.press_key(key)
-    assert client.connection.next_deadline() == client.now
-    (event,) = client.wait(0)
-    assert event == {"type": "input_audio_buffer.dtmf_event_received", "event": key, "received_at": 1_800_000_012}
-
-
-@pytest.mark.parametrize("key", ["", "E", "12", "a"])
-def test_no_key_of_a_telephone(drive: Any, key: str) -> None:
-    with pytest.raises(ValueError, match="a key is one of"):
-        watching(drive).connection.press_key(key)
-
-
-def test_only_a_call_has_keys(drive: Any) -> None:
-    with pytest.raises(ValueError, match="only a call has keys"):
-        drive().connection.press_key("1")
+        async with open_session(transport=transport, call_id=call.id) as session:
+            await session.send_message("Hi.", respond=False)
+            async with session.respond() as response:
+                assert await response.text() == "Hello."
+        await trio.sleep(5)
+        assert any("response.done" in event for event in heard)
+        assert ended == []
+        call.end()
+        at = trio.current_time()
+        await wait_all_tasks_blocked()
+        assert ended == [at]

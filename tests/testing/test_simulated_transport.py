@@ -52,6 +52,20 @@ async def test_a_turn_takes_its_virtual_time(autojump_clock: MockClock) -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_what_a_test_lets_the_server_say_comes_without_waiting_for_anything(autojump_clock: MockClock) -> None:
+    simulator = Simulator()
+    async with simulated_transport(simulator) as transport, trio.open_nursery() as nursery:
+        client = Client(transport)
+        nursery.start_soon(client.run)
+        await wait_all_tasks_blocked()
+        began = trio.current_time()
+        simulator.connections[0].say("rate_limits.updated", rate_limits=[])
+        await wait_all_tasks_blocked()
+        assert client.types() == ["session.created", "rate_limits.updated"]
+        assert client.events[-1][0] == began
+        nursery.cancel_scope.cancel()
+
+
 async def test_the_session_expires_and_the_server_closes(autojump_clock: MockClock) -> None:
     async with simulated_transport(Simulator(max_duration=60)) as transport:
         client = Client(transport)

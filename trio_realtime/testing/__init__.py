@@ -3,10 +3,11 @@
 ```python
 simulator = Simulator([says("Hello!"), calls("get_weather", {"city": "Paris"})])
 async with simulated_transport(simulator) as transport: ...  # in memory, on Trio's clock
-async with serve_simulator(simulator) as server: ...  # on loopback; server.url, server.api_key
+async with serve_simulator(simulator) as server: ...  # on loopback; server.url, server.http_url, server.api_key
 ```
 """
 
+from .calls import Call as Call, JoinedCall as JoinedCall, Switchboard as Switchboard
 from .dialect import Dialect as Dialect
 from .mcp import McpTools as McpTools
 from .memory_transport import MemoryTransport as MemoryTransport, memory_transport_pair as memory_transport_pair
@@ -33,3 +34,4 @@ from .simulated_transport import simulated_transport as simulated_transport
 from .simulator import Simulator as Simulator
 from .simulator_server import SimulatorServer as SimulatorServer, serve_simulator as serve_simulator
 from .sound import INTERRUPTION as INTERRUPTION, QUESTION as QUESTION, load_voice as load_voice
+from .translation_connection import TranslationConnection as TranslationConnection

@@ -286,7 +286,7 @@ _TRACING = nullable(
         }
     )
 )
-_SESSION = tagged(
+SESSION = tagged(
     {
         "realtime": record(
             {
@@ -335,7 +335,7 @@ def _event(fields: dict[str, Shape] | None = None, *, optional: tuple[str, ...] 
 
 CLIENT_EVENT = tagged(
     {
-        "session.update": _event({"session": _SESSION}),
+        "session.update": _event({"session": SESSION}),
         "input_audio_buffer.append": _event({"audio": _TEXT}),
         "input_audio_buffer.commit": _event(),
         "input_audio_buffer.clear": _event(),

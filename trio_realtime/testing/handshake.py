@@ -1,16 +1,25 @@
-"""Whether the simulated server lets a client in: the path, the query and the key of its HTTP request."""
+"""Whether the simulated server lets a client in: the path, the query and the key of its request to upgrade."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
-PATHS = ("/v1/realtime", "/openai/v1/realtime")
-"""The path of OpenAI, and that of Azure."""
+from ..wire.codec import Kind
+from .calls import Switchboard
+from .conversation import Json
+from .http_server import HttpRequest
+from .keys import ClientSecret, Keys
+from .refusal import HttpRefusedError, no_such_call
 
-_KEY_SUBPROTOCOL = "openai-insecure-api-key."
+PREFIXES = ("/v1", "/openai/v1")
+"""Where the paths of OpenAI begin, and those of Azure."""
+
+_KINDS: dict[str, Kind] = {
+    **{f"{prefix}/realtime": "realtime" for prefix in PREFIXES},
+    **{f"{prefix}/realtime/translations": "translation" for prefix in PREFIXES},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,69 +27,58 @@ class Admitted:
     """The client may upgrade.
 
     Attributes:
+        kind: The kind of connection that it asks for.
         query: Of the URL.
+        configuration: What the session begins with, from an ephemeral key.
         subprotocol: The one that the server chooses, if the client proposed any.
         beta: The client speaks the protocol of 2024, which is shut down: it is told so after the upgrade.
     """
 
+    kind: Kind
     query: Mapping[str, str]
+    configuration: Json
     subprotocol: str | None
     beta: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """The client gets an HTTP error.
-
-    Attributes:
-        status: The HTTP status code.
-        body: JSON, as OpenAI's.
-    """
-
-    status: int
-    body: bytes
-
-
-def examine_upgrade(
-    target: str, headers: Mapping[str, str], subprotocols: Sequence[str], api_key: str
-) -> Admitted | Rejected:
+def examine_upgrade(request: HttpRequest, keys: Keys, switchboard: Switchboard, *, now: float) -> Admitted:
     """Judge a request to upgrade.
 
     Args:
-        target: Path and query.
-        headers: Names in lower case.
-        subprotocols: What the client proposes; browsers send their key this way.
-        api_key: The only key that is valid.
+        request: What the client sent.
+        keys: The keys that are valid.
+        switchboard: The calls that may be joined.
+        now: The time on the server's clock, in seconds.
+
+    Raises:
+        HttpRefusedError: It is none that the server takes.
     """
-    url = urlsplit(target)
-    if url.path not in PATHS:
-        return _rejected(404, f"Invalid URL (GET {url.path})")
-    given = _given_key(headers, subprotocols)
-    if not given:
-        return _rejected(
-            401, "You didn't provide an API key. Send it in an Authorization header (Authorization: Bearer YOUR_KEY)."
-        )
-    if given != api_key:
-        return _rejected(401, f"Incorrect API key provided: {given[:3]}***.", code="invalid_api_key")
+    url = request.url
+    kind = _KINDS.get(url.path)
+    if kind is None:
+        raise HttpRefusedError(404, f"Invalid URL (GET {url.path})")
+    subprotocols = request.subprotocols
+    secret = keys.check(request.headers, subprotocols, now=now)
     query = dict(parse_qsl(url.query))
     named = [name for name in ("model", "intent", "call_id") if name in query]
+    if kind == "translation" and named != ["model"]:
+        raise HttpRefusedError(400, "You must provide a model parameter.", param="model")
     if len(named) != 1 or query.get("intent", "transcription") != "transcription":
-        return _rejected(400, "You must provide one of model, intent=transcription and call_id.")
+        raise HttpRefusedError(400, "You must provide one of model, intent=transcription and call_id.")
+    if "call_id" in query and ((call := switchboard.find(query["call_id"])) is None or call.state != "active"):
+        raise no_such_call()
     return Admitted(
+        kind,
         query,
+        {} if secret is None or "call_id" in query else _configuration(secret, kind, query),
         subprotocol="realtime" if "realtime" in subprotocols else None,
-        beta="openai-beta" in headers or "openai-beta.realtime-v1" in subprotocols,
+        beta="openai-beta" in request.headers or "openai-beta.realtime-v1" in subprotocols,
     )
 
 
-def _given_key(headers: Mapping[str, str], subprotocols: Sequence[str]) -> str:
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return token.strip()
-    in_subprotocol = (name.removeprefix(_KEY_SUBPROTOCOL) for name in subprotocols if name.startswith(_KEY_SUBPROTOCOL))
-    return headers.get("api-key") or next(in_subprotocol, "")
-
-
-def _rejected(status: int, message: str, *, code: str | None = None) -> Rejected:
-    error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
-    return Rejected(status, json.dumps({"error": error}).encode())
+def _configuration(secret: ClientSecret, kind: Kind, query: Mapping[str, str]) -> Json:
+    session_type = "transcription" if "intent" in query else "realtime"
+    if secret.kind != kind or secret.configuration.get("type", session_type) != session_type:
+        raise HttpRefusedError(400, "This client secret is for a session of another type.", param="session.type")
+    # The connection overrides the secret, and every connection states its model.
+    return {key: value for key, value in secret.configuration.items() if key != "model"}

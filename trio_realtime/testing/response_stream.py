@@ -21,7 +21,7 @@ from .mcp import McpCall, McpServers
 from .output_buffer import OutputBuffer
 from .prompt_cache import PromptCache, Tokens
 from .script import Calls, CallsMcp, Fails, Incomplete, Output, Says
-from .sound import BYTES_PER_MS, SPEECH_MS_PER_CHARACTER, encode_pcm, speak
+from .sound import BYTES_PER_MS, SPEECH_MS_PER_CHARACTER, voice
 from .usage import ASSISTANT_MS_PER_TOKEN, context_pieces, item_tokens, response_usage, tokenise
 
 _SECONDS_PER_CHARACTER = SPEECH_MS_PER_CHARACTER / 1000
@@ -168,7 +168,8 @@ class ResponseStream:
 
     def _speak(self, opened: _OpenOutput, output: Says) -> Iterator[float]:
         format_type: str = self._settings["audio"]["output"]["format"]["type"]
-        audio = self._voice(output, format_type)
+        speed: float = self._settings["audio"]["output"]["speed"]
+        audio = voice(output.text, output.audio, format_type, speed=speed, after_ms=self.audio_ms)
         opened.held.format_type = format_type
         rate = BYTES_PER_MS[format_type]
         tokens = tokenise(output.text)
@@ -200,17 +201,6 @@ class ResponseStream:
         opened.written += token
         opened.held.item["content"][0]["transcript"] = opened.written
         self._emit_text("response.output_audio_transcript.delta", token, **self._part_ids(opened))
-
-    def _voice(self, output: Says, format_type: str) -> bytes:
-        match output.audio:
-            case bytes() as pcm:
-                return encode_pcm(pcm, format_type)
-            case None:
-                speed: float = self._settings["audio"]["output"]["speed"]
-                duration_ms = round(len(output.text) * SPEECH_MS_PER_CHARACTER / speed)
-            case seconds:
-                duration_ms = round(seconds * 1000)
-        return speak(duration_ms, format_type, after_ms=self.audio_ms)
 
     def _call(self, output: Calls) -> Iterator[float]:
         call_id = output.call_id or self._ids.next("call")

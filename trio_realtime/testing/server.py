@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 from ..transport import Closed
+from ..wire.codec import Kind
 from .conversation import Json
 
 
@@ -29,16 +30,37 @@ class ServerConnection(Protocol):
         ...
 
 
+@runtime_checkable
+class SharedConnection(ServerConnection, Protocol):
+    """A connection to something that others change too, between what it was told itself.
+
+    Attributes:
+        wake: Set by who serves the connection; called when `advance` has something to do that no deadline announced.
+    """
+
+    wake: Callable[[], object]
+
+
 class Server(Protocol):
     """What clients connect to."""
 
-    def connect(self, query: Mapping[str, str], *, now: float, unix_time: float) -> ServerConnection:
+    def connect(
+        self,
+        query: Mapping[str, str],
+        *,
+        now: float,
+        unix_time: float,
+        kind: Kind = "realtime",
+        configuration: Mapping[str, Any] | None = None,
+    ) -> ServerConnection:
         """Open a connection.
 
         Args:
             query: Of the URL.
             now: The time on the clock that `receive` and `advance` are given, in seconds.
             unix_time: The same moment, for what states it.
+            kind: `"translation"` for `/realtime/translations`, whose events are its own.
+            configuration: What the session begins with instead of the defaults, valid and in the wire's shape.
 
         Raises:
             ConfigError: The query is not one that the server knows.

@@ -12,8 +12,6 @@ from wsproto.events import (
     CloseConnection,
     Event,
     Ping,
-    RejectConnection,
-    RejectData,
     Request,
     TextMessage,
 )
@@ -28,10 +26,16 @@ _CLOSE_TIMEOUT = 1.0
 
 
 class ServerWebSocket(MessageTransport):
-    """A websocket that a client opened; `receive_request` comes first, then `accept` or `reject`."""
+    """A websocket that a client opened; `receive_request` comes first, then `accept`.
 
-    def __init__(self, stream: trio.abc.Stream) -> None:
+    Args:
+        stream: The connection.
+        received: What was read from it already.
+    """
+
+    def __init__(self, stream: trio.abc.Stream, received: bytes = b"") -> None:
         self._stream = stream
+        self._received = received
         self._protocol = WSConnection(ConnectionType.SERVER)
         self._writing = trio.Lock()
         self._closing = False
@@ -58,16 +62,6 @@ class ServerWebSocket(MessageTransport):
     async def accept(self, subprotocol: str | None) -> None:
         """Upgrade."""
         await self._write(AcceptConnection(subprotocol=subprotocol))
-
-    async def reject(self, status: int, body: bytes) -> None:
-        """Answer with an HTTP error that has a JSON body; the connection is of no use afterwards."""
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"x-request-id", b"req_Sim000000000000000000"),
-            (b"content-length", str(len(body)).encode()),
-            (b"connection", b"close"),
-        ]
-        await self._write(RejectConnection(status_code=status, headers=headers, has_body=True), RejectData(data=body))
 
     # --- messages ----------------------------------------------------------------------------------------------
 
@@ -136,15 +130,17 @@ class ServerWebSocket(MessageTransport):
     # --- bytes -------------------------------------------------------------------------------------------------
 
     async def _feed(self) -> None:
+        data, self._received = self._received, b""
         try:
-            data = await self._stream.receive_some(_RECEIVE_BYTES)
+            data = data or bytes(await self._stream.receive_some(_RECEIVE_BYTES))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise ConnectionLost("the client broke the connection") from error
         if not data:
             raise ConnectionLost("the client went away without a close frame")
         try:
-            self._protocol.receive_data(bytes(data))
-        except RemoteProtocolError as error:
+            self._protocol.receive_data(data)
+        # wsproto decodes some headers, whatever bytes they have.
+        except (RemoteProtocolError, UnicodeError) as error:
             raise ProtocolError(str(error), code=1002) from error
 
     async def _write(self, *events: Event) -> None:

@@ -31,11 +31,11 @@ from .refusal import RefusedError
 from .response_stream import Delivery
 from .responses import Responses
 from .script import Fails, Hears, ScriptedTurn, hears
-from .session_settings import realtime_session, transcription_session, updated_session
+from .session_settings import DEFAULT_MODEL, realtime_session, transcription_session, updated_session
 from .sound import QUESTION
 from .timeline import Timeline
 
-_REMEMBERED_EVENTS = 1_000
+REMEMBERED_EVENTS = 1_000
 _KEYS = frozenset("0123456789*#ABCD")
 
 
@@ -66,10 +66,17 @@ class SimulatedConnection:
     """
 
     def __init__(
-        self, behaviour: Behaviour, query: Mapping[str, str], *, seed: int, now: float, unix_time: float
+        self,
+        behaviour: Behaviour,
+        query: Mapping[str, str],
+        *,
+        seed: int,
+        now: float,
+        unix_time: float,
+        configuration: Mapping[str, Any] | None = None,
     ) -> None:
         self.query = query
-        self.received: deque[Json] = deque(maxlen=_REMEMBERED_EVENTS)
+        self.received: deque[Json] = deque(maxlen=REMEMBERED_EVENTS)
         self.closed: Closed | None = None
         self.wake: Callable[[], None] = _nobody_waits
         self._behaviour = behaviour
@@ -81,7 +88,7 @@ class SimulatedConnection:
         self._timeline = timeline = Timeline()
         self._conversation = conversation = ServerConversation()
         session_id, expires_at = ids.next("sess"), int(unix_time + behaviour.max_duration)
-        model = query.get("model", "gpt-realtime-2.1")
+        model = query.get("model", DEFAULT_MODEL)
         self.session: Json = (
             transcription_session(session_id, expires_at)
             if "intent" in query
@@ -119,6 +126,8 @@ class SimulatedConnection:
             silence=lambda: self._listening,
             clock=self._clock,
         )
+        if configuration is not None:
+            self.session = updated_session(self.session, dict(configuration))
         self._listening = Listening(
             self._emit,
             ids,
@@ -227,7 +236,7 @@ class SimulatedConnection:
         self._now = max(self._now, now)
         event: Json = {}
         try:
-            event = _parse(message, binary=binary)
+            event = parse_event(message, binary=binary)
             self.received.append(event)
             CLIENT_EVENT(event, "")
             self._handlers[event["type"]](event)
@@ -325,7 +334,12 @@ def _finite(text: str) -> float:
     return number
 
 
-def _parse(message: str | bytes, *, binary: bool) -> Json:
+def parse_event(message: str | bytes, *, binary: bool) -> Json:
+    """Read a message of a client as a JSON object.
+
+    Raises:
+        RefusedError: It is none.
+    """
     if binary:
         raise RefusedError("Binary messages are not accepted; send JSON as text.")
     try:

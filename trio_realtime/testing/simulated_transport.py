@@ -13,14 +13,18 @@ import trio
 
 from ..errors import ConnectionLost, ProtocolError
 from ..transport import Closed, MessageTransport
+from ..wire.codec import Kind
 from .conversation import Json
 from .memory_transport import memory_transport_pair
-from .server import Server, ServerConnection
+from .server import Server, ServerConnection, SharedConnection
+from .session_settings import DEFAULT_MODEL
+
+_MODELS: dict[Kind, str] = {"realtime": DEFAULT_MODEL, "translation": "gpt-realtime-translate"}
 
 
 @asynccontextmanager
 async def simulated_transport(
-    simulator: Server, *, query: Mapping[str, str] | None = None
+    simulator: Server, *, query: Mapping[str, str] | None = None, kind: Kind = "realtime"
 ) -> AsyncGenerator[MessageTransport]:
     """Connect to a simulator without a network, on whatever clock Trio has.
 
@@ -28,7 +32,9 @@ async def simulated_transport(
 
     Args:
         simulator: What the server says and does.
-        query: Of the URL that the client would use; None stands for `?model=gpt-realtime-2.1`.
+        query: Of the URL that the client would use; None stands for `?model=gpt-realtime-2.1`, or for
+            `?model=gpt-realtime-translate`.
+        kind: `"translation"` for a translation session, as of `open_connection`.
 
     Yields:
         The client's end, open.
@@ -36,8 +42,8 @@ async def simulated_transport(
     Raises:
         ConfigError: The query is not one that the server knows.
     """
-    query = {"model": "gpt-realtime-2.1"} if query is None else query
-    connection = simulator.connect(query, now=trio.current_time(), unix_time=time.time())
+    query = {"model": _MODELS[kind]} if query is None else query
+    connection = simulator.connect(query, kind=kind, now=trio.current_time(), unix_time=time.time())
     client, server = memory_transport_pair()
     async with running_beside(partial(serve_connection, connection, server)):
         try:
@@ -87,6 +93,8 @@ class ServerLoop:
         self._connection = connection
         self._unsent: deque[Json] = deque()
         self._arrival = trio.lowlevel.ParkingLot()
+        if isinstance(connection, SharedConnection):
+            connection.wake = self._arrival.unpark_all
 
     def deliver(self, payload: bytes | bytearray | memoryview, binary: bool = False) -> None:
         """See `Deliver`: take a message of the client."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import get_args
+from typing import Any, get_args
 
 from ..errors import ConfigError
+from ..wire.codec import Kind
 from .dialect import Dialect
 from .mcp import McpTools
 from .script import Fails, Hears, ScriptedTurn
+from .server import ServerConnection
 from .simulated_connection import Behaviour, SimulatedConnection
+from .translation_connection import TranslationConnection
 
 
 class Simulator:
@@ -18,7 +21,8 @@ class Simulator:
     Every connection runs the script from its beginning.
 
     Attributes:
-        connections: Every connection that was made, oldest first, to look at what it received and holds.
+        connections: Every session that was made, oldest first, to look at what it received and holds.
+        translations: The same for translation sessions.
     """
 
     def __init__(
@@ -36,7 +40,8 @@ class Simulator:
         """Describe the server.
 
         Args:
-            script: What the model says, a turn for each response (see `script`); afterwards it simply converses.
+            script: What the model says (see `script`): a turn for each response, or for each utterance of a
+                translation; afterwards it simply converses, or translates in name.
             transcripts: What the user says, in the order of the audio items: text, `hears(...)` for several speakers or
                 languages, or `fails(...)` for a transcription that fails; afterwards what is said in `question.wav`.
             pace: Seconds that a second of speech takes to be delivered: 0 is at once, 1 is real time.
@@ -72,23 +77,56 @@ class Simulator:
             dialect=dialect,
         )
         self.connections: list[SimulatedConnection] = []
+        self.translations: list[TranslationConnection] = []
 
-    def connect(self, query: Mapping[str, str], *, now: float, unix_time: float) -> SimulatedConnection:
+    def connect(
+        self,
+        query: Mapping[str, str],
+        *,
+        now: float,
+        unix_time: float,
+        kind: Kind = "realtime",
+        configuration: Mapping[str, Any] | None = None,
+    ) -> ServerConnection:
         """Open a connection.
 
         Args:
-            query: Of the URL: exactly one of `model`, `intent` (`"transcription"`) and `call_id`.
+            query: Of the URL: exactly one of `model`, `intent` (`"transcription"`) and `call_id` (a call that goes on,
+                whichever that is; a `Switchboard` knows calls); for a translation, `model`.
             now: The time on the clock that `receive` and `advance` are given, in seconds.
             unix_time: The same moment, for `expires_at`.
+            kind: `"translation"` for a translation session.
+            configuration: What the session begins with instead of the defaults, valid and in the wire's shape.
+
+        Returns:
+            A `SimulatedConnection`, or a `TranslationConnection`.
 
         Raises:
             ConfigError: The query is another.
         """
-        kinds = [name for name in ("model", "intent", "call_id") if query.get(name)]
-        if len(kinds) != 1 or query.get("intent", "transcription") != "transcription":
+        names = [name for name in ("model", "intent", "call_id") if query.get(name)]
+        if kind == "translation":
+            if names != ["model"]:
+                raise ConfigError("a translation needs ?model=")
+            translation = TranslationConnection(
+                self._behaviour,
+                dict(query),
+                seed=len(self.connections) + len(self.translations) + 1,
+                now=now,
+                unix_time=unix_time,
+                configuration=configuration,
+            )
+            self.translations.append(translation)
+            return translation
+        if len(names) != 1 or query.get("intent", "transcription") != "transcription":
             raise ConfigError("a connection needs one of ?model=, ?intent=transcription and ?call_id=")
         connection = SimulatedConnection(
-            self._behaviour, dict(query), seed=len(self.connections) + 1, now=now, unix_time=unix_time
+            self._behaviour,
+            dict(query),
+            seed=len(self.connections) + len(self.translations) + 1,
+            now=now,
+            unix_time=unix_time,
+            configuration=configuration,
         )
         self.connections.append(connection)
         return connection

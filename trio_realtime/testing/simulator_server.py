@@ -13,7 +13,12 @@ from ssl import SSLContext
 import trio
 
 from ..errors import ConnectionLost, ProtocolError
-from .handshake import Rejected, examine_upgrade
+from .calls import Switchboard
+from .handshake import examine_upgrade
+from .http_server import HttpExchange, error_response
+from .keys import Keys
+from .refusal import HttpRefusedError
+from .rest_api import RestApi
 from .server_websocket import ServerWebSocket
 from .simulated_transport import running_beside, serve_connection
 from .simulator import Simulator
@@ -29,13 +34,17 @@ class SimulatorServer:
 
     Attributes:
         url: The base URL, such as `"ws://127.0.0.1:49152/v1"`; the path of a session is `/realtime` below it.
-        api_key: The key that it takes.
+        http_url: The same for HTTP, such as `"http://127.0.0.1:49152/v1"`: where ephemeral keys and calls are made.
+        api_key: The key that it takes, beside ephemeral ones.
         simulator: What it serves.
+        switchboard: Where the calls to it arrive; `switchboard.ring()` lets somebody call over SIP.
     """
 
     url: str
+    http_url: str
     api_key: str
     simulator: Simulator
+    switchboard: Switchboard
 
 
 @asynccontextmanager
@@ -49,13 +58,15 @@ async def serve_simulator(
 ) -> AsyncGenerator[SimulatorServer]:
     """Serve a simulator over websockets, each connection with a conversation of its own, until the block ends.
 
-    A request without the key, or with another, is answered with status 401 and a JSON error as OpenAI's.
+    A request without the key, or with another, is answered with status 401 and a JSON error as OpenAI's, and one to
+    join a call (`?call_id=`) that does not go on, with 404. Over HTTP, at `http_url`, it makes ephemeral keys
+    (`POST /realtime/client_secrets`) and calls (`POST /realtime/calls` and what is below it), as OpenAI does.
 
     Args:
         simulator: What the server says and does.
         host: The address to listen on.
         port: 0 lets the system choose.
-        api_key: The only key that is valid.
+        api_key: The key that is valid, beside the ephemeral ones that it gives out.
         ssl_context: For `wss://`.
 
     Yields:
@@ -66,14 +77,17 @@ async def serve_simulator(
     """
     listeners = await trio.open_tcp_listeners(port, host=host)
     bound_port: int = listeners[0].socket.getsockname()[1]
-    scheme = "ws" if ssl_context is None else "wss"
-    server = SimulatorServer(f"{scheme}://{host}:{bound_port}/v1", api_key, simulator)
+    secure = "" if ssl_context is None else "s"
+    address = f"{host}:{bound_port}/v1"
+    switchboard = Switchboard(simulator)
+    server = SimulatorServer(f"ws{secure}://{address}", f"http{secure}://{address}", api_key, simulator, switchboard)
+    api = RestApi(switchboard, Keys(api_key))
 
     async def handle(stream: trio.SocketStream) -> None:
         secured = stream if ssl_context is None else trio.SSLStream(stream, ssl_context, server_side=True)
         try:
             with suppress(ConnectionLost, ProtocolError):
-                await _serve_client(server, secured)
+                await _serve_client(api, secured)
         finally:
             await trio.aclose_forcefully(stream)
 
@@ -81,21 +95,37 @@ async def serve_simulator(
         yield server
 
 
-async def _serve_client(server: SimulatorServer, stream: trio.abc.Stream) -> None:
-    websocket = ServerWebSocket(stream)
+async def _serve_client(api: RestApi, stream: trio.abc.Stream) -> None:
+    exchange = HttpExchange(stream)
     with trio.move_on_after(_HANDSHAKE_TIMEOUT) as handshake:
-        request = await websocket.receive_request()
-        headers = {name.decode().lower(): value.decode("latin-1") for name, value in request.extra_headers}
-        verdict = examine_upgrade(request.target, headers, request.subprotocols, server.api_key)
-        if isinstance(verdict, Rejected):
-            await websocket.reject(verdict.status, verdict.body)
+        try:
+            request = await exchange.receive_request()
+            if not request.asks_to_upgrade:
+                await exchange.respond(api.answer(request, now=trio.current_time(), unix_time=time.time()))
+                return
+            websocket = ServerWebSocket(stream, exchange.received)
+            await websocket.receive_request()
+            admitted = examine_upgrade(request, api.keys, api.switchboard, now=trio.current_time())
+        except HttpRefusedError as refusal:
+            await exchange.respond(error_response(refusal))
             return
-        await websocket.accept(verdict.subprotocol)
-        if verdict.beta:
+        except ProtocolError as error:
+            await exchange.respond(error_response(HttpRefusedError(400, str(error))))
+            return
+        if admitted.beta:
+            await websocket.accept(admitted.subprotocol)
             await _refuse_beta(websocket)
             return
+        # Before anything is awaited: a call that was found still goes on.
+        connection = api.switchboard.connect(
+            admitted.query,
+            kind=admitted.kind,
+            configuration=admitted.configuration,
+            now=trio.current_time(),
+            unix_time=time.time(),
+        )
+        await websocket.accept(admitted.subprotocol)
         handshake.deadline = float("inf")
-        connection = server.simulator.connect(verdict.query, now=trio.current_time(), unix_time=time.time())
         await serve_connection(connection, websocket)
 
 

@@ -59,6 +59,14 @@ def speak(duration_ms: int, format_type: str, *, after_ms: int = 0) -> bytes:
     return (loop * repeats)[start : start + needed]
 
 
+def voice(text: str, audio: bytes | float | None, format_type: str, *, speed: float = 1.0, after_ms: int = 0) -> bytes:
+    """Make the audio of a `Says`: its own, or as much speech as it asks for or as its text needs at this speed."""
+    if isinstance(audio, bytes):
+        return encode_pcm(audio, format_type)
+    duration_ms = round(len(text) * SPEECH_MS_PER_CHARACTER / speed if audio is None else audio * 1000)
+    return speak(duration_ms, format_type, after_ms=after_ms)
+
+
 def pcm_samples(pcm: bytes | bytearray) -> array[int]:
     """Read PCM16 little-endian bytes as integers."""
     samples = array("h")
