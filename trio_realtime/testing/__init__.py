@@ -4,10 +4,21 @@
 simulator = Simulator([says("Hello!"), calls("get_weather", {"city": "Paris"})])
 async with simulated_transport(simulator) as transport: ...  # in memory, on Trio's clock
 async with serve_simulator(simulator) as server: ...  # on loopback; server.url, server.api_key
+
+async with record_session("talk.jsonl", instructions="...") as session: ...  # a real one, once
 ```
 """
 
 from .memory_transport import MemoryTransport as MemoryTransport, memory_transport_pair as memory_transport_pair
+from .recorder import record_session as record_session
+from .recording import (
+    Lost as Lost,
+    NotARecording as NotARecording,
+    RecordedMessage as RecordedMessage,
+    Recording as Recording,
+    RecordingError as RecordingError,
+    read_recording as read_recording,
+)
 from .script import (
     Calls as Calls,
     Fails as Fails,
