@@ -19,7 +19,7 @@ from trio_realtime.testing import Simulator, SimulatorServer, load_voice, says, 
 
 @asynccontextmanager
 async def connected(
-    server: SimulatorServer,
+    server: SimulatorServer[Simulator],
     query: str = "model=gpt-realtime-2.1",
     *,
     extra_headers: list[tuple[str, str]] | None = None,
@@ -50,7 +50,7 @@ async def connected(
             await trio.aclose_forcefully(tcp)
 
 
-def port_of(server: SimulatorServer) -> int:
+def port_of(server: SimulatorServer[Simulator]) -> int:
     return int(server.url.split(":")[2].split("/")[0])
 
 
@@ -86,7 +86,7 @@ async def test_a_spoken_turn_over_the_network() -> None:
         assert types[-2] == "response.done"
 
 
-async def exchange(server: SimulatorServer, request: bytes, frames: bytes = b"") -> bytes:
+async def exchange(server: SimulatorServer[Simulator], request: bytes, frames: bytes = b"") -> bytes:
     """Send a request, then frames, and then nothing more, and return all that comes back after the first reply."""
     with trio.fail_after(10):
         async with await trio.open_tcp_stream("127.0.0.1", port_of(server)) as stream:

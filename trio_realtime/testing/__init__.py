@@ -6,6 +6,7 @@ async with simulated_transport(simulator) as transport: ...  # in memory, on Tri
 async with serve_simulator(simulator) as server: ...  # on loopback; server.url, server.api_key
 
 async with record_session("talk.jsonl", instructions="...") as session: ...  # a real one, once
+with replay("talk.jsonl", pace=0) as server: ...  # the same again: give it to simulated_transport or serve_simulator
 ```
 """
 
@@ -19,6 +20,7 @@ from .recording import (
     RecordingError as RecordingError,
     read_recording as read_recording,
 )
+from .replay import Replay as Replay, ReplayConnection as ReplayConnection, ReplayError as ReplayError, replay as replay
 from .script import (
     Calls as Calls,
     Fails as Fails,
