@@ -421,7 +421,7 @@ async def test_an_old_session_has_not_expired_when_it_is_served(path: Path) -> N
         opening = [received({**CREATED, "session": session}), sent(UPDATE), received({**UPDATED, "session": session})]
         write(path, *opening, end, header=header)
         with leaving_raises(ConnectionLost) as caught:
-            async with opened(path) as now:
+            async with opened(path, close_timeout=0.01) as now:
                 assert isinstance(now.info, SessionInfo)
                 assert now.info.expires_at == pytest.approx(time.time() + 3600, abs=5)
                 await trio.sleep_forever()
