@@ -369,7 +369,23 @@ async def test_text_that_was_recorded_is_expected_as_it_was(path: Path) -> None:
         assert await exchange(server, b'{"type": ') == ([{"type": "a"}], Closed(1000))
 
 
-async def test_a_binary_message_is_expected_where_it_was(path: Path) -> None:
+async def test_what_the_server_said_that_is_no_event_is_left_out(path: Path) -> None:
+    strange = [line("received", text='{"type": '), line("received", binary={"bytes": 3})]
+    write(path, sent(CLEAR), *strange, received(news("a")), line("received", closed={"code": 1000, "reason": ""}))
+    with replay(path) as server:
+        assert await exchange(server, json.dumps(CLEAR).encode()) == ([{"type": "a"}], Closed(1000))
+
+
+@pytest.mark.parametrize("response", [{"instructions": "Sing."}, {"metadata": {"mine": "1"}}, {"metadata": None}])
+def test_another_client_may_name_nothing(path: Path, response: Event) -> None:
+    request = {"type": "response.create", "response": response}
+    with replay(write(path, sent(request))) as server:
+        connection = server.connect({}, now=0, unix_time=0)
+        connection.receive(json.dumps({"event_id": "event_now", **request}), 0)
+        assert connection.error is None
+
+
+async def test_another_kind_of_message_than_was_recorded_is_told(path: Path) -> None:
     write(path, sent(CLEAR))
     with replay(path) as server:
         connection = server.connect({}, now=0, unix_time=0)

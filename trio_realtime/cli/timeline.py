@@ -140,7 +140,7 @@ def kind_of(message: RecordedMessage) -> str:
             return "binary"
         case Closed():
             return "closed"
-        case Lost():
+        case _:
             return "lost"
 
 
@@ -156,7 +156,7 @@ def _row(message: RecordedMessage, kind: str) -> Row:
         case Closed(code, reason):
             row.words = f"code {code}{f', {reason}' if reason else ''}"
             row.tone = "plain" if row.sent else "warning"
-        case Lost(error, words):
-            row.words = f"{error}: {words}" if error else words
+        case lost:
+            row.words = f"{lost.error}: {lost.message}" if lost.error else lost.message
             row.tone = "warning" if row.sent else "error"
     return row
