@@ -30,7 +30,7 @@ from trio_realtime.testing import (
     simulated_transport,
 )
 from trio_realtime.testing.recording import message_line
-from trio_realtime.transport import Closed
+from trio_realtime.transport import Closed, Deliver, Payload
 
 SECRET = "Zm9vYmFyc2VjcmV0"
 
@@ -99,6 +99,28 @@ async def test_what_is_sent_stands_before_its_answer(path: Path) -> None:
         await session.update(instructions="Be brief.")
     kinds = [shown(message) for message in read_recording(path).messages][1:-1]
     assert kinds == [("sent", "session.update"), ("received", "session.updated")] * 2
+
+
+class Reusing(ScriptedServer):
+    """It delivers every message in the same memory, as a socket's reader may."""
+
+    async def pump(self, deliver: Deliver) -> Closed:
+        def reuse(payload: Payload, binary: bool = False) -> None:
+            memory = bytearray(payload)
+            deliver(memory, binary)
+            memory[:] = b"#" * len(memory)
+
+        return await super().pump(reuse)
+
+
+async def test_what_is_recorded_was_not_overwritten_meanwhile(path: Path) -> None:
+    server = Reusing()
+    async with record_session(path, transport=server):
+        for number in range(100):
+            server.push("something.new", number=number)
+        await wait_all_tasks_blocked()
+    contents = [message.content for message in read_recording(path).messages[3:-1]]
+    assert contents == [{"type": "something.new", "number": number} for number in range(100)]
 
 
 @pytest.mark.parametrize("include_audio", [False, True])

@@ -96,7 +96,7 @@ async def record_session(
         RealtimeError: As `open_session`.
 
     Cancellation:
-        As `open_session`; what is left is still written, which a cancellation does not cut short.
+        As `open_session`; what is left is still written, which a cancellation does not cut short, but 10 s do.
     """
     began = datetime.now(UTC).isoformat(timespec="seconds")
     header = header_line(model=keywords.get("model", DEFAULT_MODEL), began=began, include_audio=include_audio)

@@ -27,9 +27,9 @@ def redacted_event(event: Json, *, include_audio: bool) -> Json:
     Raises:
         RecursionError: It is nested too deeply.
     """
-    shown: Json = _redacted(event, include_audio=include_audio)
     if not include_audio and _holds_audio(event) and isinstance(event["delta"], str):
-        shown["delta"] = _length_of(event["delta"])
+        event = {**event, "delta": _length_of(event["delta"])}
+    shown: Json = _redacted(event, include_audio=include_audio)
     return shown
 
 
