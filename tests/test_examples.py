@@ -36,11 +36,11 @@ def command(name: str, *arguments: str) -> list[str]:
     return [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), *arguments]
 
 
-def environment(server: SimulatorServer) -> dict[str, str]:
+def environment(server: SimulatorServer[Simulator]) -> dict[str, str]:
     return {**os.environ, "OPENAI_API_KEY": server.api_key, "OPENAI_BASE_URL": server.url}
 
 
-async def run_example(server: SimulatorServer, name: str, *arguments: str, stdin: bytes = b"") -> str:
+async def run_example(server: SimulatorServer[Simulator], name: str, *arguments: str, stdin: bytes = b"") -> str:
     done = await trio.run_process(
         command(name, *arguments),
         env=environment(server),

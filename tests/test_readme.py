@@ -19,11 +19,11 @@ PROGRAMS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
 @pytest.fixture
-def served() -> Iterator[SimulatorServer]:
+def served() -> Iterator[SimulatorServer[Simulator]]:
     """A simulator on loopback, in a thread of its own: the README's programs call `trio.run` themselves."""
     simulator = Simulator([calls("get_weather", {"city": "Paris"}), says("It is sunny, 21 degrees.")], pace=0)
     ready = Event()
-    found: list[SimulatorServer] = []
+    found: list[SimulatorServer[Simulator]] = []
     stop = trio.Event()
     tokens: list[trio.lowlevel.TrioToken] = []
 
@@ -52,7 +52,7 @@ def test_the_readme_has_the_programs_that_are_run_here() -> None:
 
 
 def test_the_twenty_lines_call_a_tool_and_stream_the_answer(
-    served: SimulatorServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    served: SimulatorServer[Simulator], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     endpoint = Endpoint(f"{served.url}/realtime", headers={"Authorization": f"Bearer {served.api_key}"})
     monkeypatch.setattr(trio_realtime.session, "OpenAI", lambda: endpoint)

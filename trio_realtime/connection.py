@@ -1,6 +1,6 @@
 """A connection without a session: typed events up and down, nothing else."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Any, cast, get_args
@@ -74,6 +74,15 @@ async def closing_transport(transport: MessageTransport, close_timeout: float) -
         except trio.Cancelled:  # noqa: ASYNC103  raised when the clean-up is done
             if error is None:
                 raise
+
+
+@asynccontextmanager
+async def wrapping_transport(
+    opened: AbstractAsyncContextManager[MessageTransport], wrap: Callable[[MessageTransport], MessageTransport]
+) -> AsyncGenerator[MessageTransport]:
+    """Open a transport and give what `wrap` makes of it; leaving closes the one inside, whatever the other does."""
+    async with opened as transport:
+        yield wrap(transport)
 
 
 def check_endpoint(endpoint: Endpoint) -> None:

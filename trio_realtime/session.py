@@ -1,13 +1,13 @@
 """`open_session`: a session as a scope."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Unpack, cast
 
 from msgspec import UNSET
 
 from .arguments import new_id, requested_configuration, split_tools
-from .connection import DEFAULT_MODEL, check_endpoint, closing_transport, open_endpoint
+from .connection import DEFAULT_MODEL, check_endpoint, closing_transport, open_endpoint, wrapping_transport
 from .endpoint import Endpoint, OpenAI
 from .errors import ConfigError
 from .limits import check_counts, check_finite_seconds, check_seconds
@@ -23,6 +23,27 @@ from .wire import client_events as client
 from .wire.session_config import SessionConfig, TranscriptionSessionConfig
 
 
+class OpenSessionKeywords(SessionKeywords, total=False):
+    """What `open_session` takes, for functions that pass it on; except `wrap_transport`, which is for them to use."""
+
+    model: str
+    endpoint: Endpoint | None
+    config: SessionConfig | TranscriptionSessionConfig | None
+    transport: MessageTransport | None
+    call_id: str | None
+    connect_timeout: float
+    close_timeout: float
+    heartbeat_interval: float
+    heartbeat_timeout: float
+    write_timeout: float
+    max_message_bytes: int
+    input_audio_seconds: float
+    retained_audio_bytes: int
+    malformed_run_limit: int
+    stall_timeout: float | None
+    output_guard: OutputGuard | GuardFunction | None
+
+
 @asynccontextmanager
 async def open_session(
     *,
@@ -30,6 +51,7 @@ async def open_session(
     endpoint: Endpoint | None = None,
     config: SessionConfig | TranscriptionSessionConfig | None = None,
     transport: MessageTransport | None = None,
+    wrap_transport: Callable[[MessageTransport], MessageTransport] | None = None,
     call_id: str | None = None,
     connect_timeout: float = 10.0,
     close_timeout: float = 1.0,
@@ -58,6 +80,8 @@ async def open_session(
         config: The configuration in the wire's own shape, instead of or below the keywords. With a
             `TranscriptionSessionConfig` the session only transcribes, and has no model.
         transport: An open transport to use instead of connecting; it is closed on the way out.
+        wrap_transport: Called with the open transport, given or dialled; what it returns is used in its place, to
+            record or to disturb what crosses it.
         call_id: Join the call with this id (WebRTC, SIP) beside its media, instead of a session of its own.
         connect_timeout: Seconds from dialling to the acknowledged configuration.
         close_timeout: Seconds for a polite close, and for the body after a failure.
@@ -121,17 +145,19 @@ async def open_session(
 
     def dial(seconds: float) -> AbstractAsyncContextManager[MessageTransport]:
         if transport is not None:
-            return closing_transport(transport, close_timeout)
-        return open_endpoint(
-            cast("Endpoint", endpoint),
-            query=query,
-            connect_timeout=seconds,
-            close_timeout=close_timeout,
-            heartbeat_interval=heartbeat_interval,
-            heartbeat_timeout=heartbeat_timeout,
-            write_timeout=write_timeout,
-            max_message_bytes=max_message_bytes,
-        )
+            opened = closing_transport(transport, close_timeout)
+        else:
+            opened = open_endpoint(
+                cast("Endpoint", endpoint),
+                query=query,
+                connect_timeout=seconds,
+                close_timeout=close_timeout,
+                heartbeat_interval=heartbeat_interval,
+                heartbeat_timeout=heartbeat_timeout,
+                write_timeout=write_timeout,
+                max_message_bytes=max_message_bytes,
+            )
+        return opened if wrap_transport is None else wrapping_transport(opened, wrap_transport)
 
     machine = Machine(
         new_id=new_id,

@@ -214,6 +214,19 @@ def test_a_reader_that_goes_away_ends_the_demo_quietly(tmp_path: Path, speech: P
         assert (process.wait(LONGEST_S), stderr) == (1, b"")
 
 
+def test_a_reader_that_goes_away_ends_an_inspection_quietly(tmp_path: Path) -> None:
+    event = {"direction": "received", "event": {"type": "something.new", "words": "x" * 300}}
+    (tmp_path / "talk.jsonl").write_text((json.dumps(event) + "\n") * 1000)
+    for arguments in (["talk.jsonl"], ["talk.jsonl", "--raw"]):
+        with running("inspect", *arguments, cwd=tmp_path) as process:
+            assert process.stdout is not None
+            read_until(process.stdout.fileno(), "something.new")
+            process.stdout.close()
+            assert process.stderr is not None
+            stderr = process.stderr.read()
+            assert (process.wait(LONGEST_S), stderr) == (1, b"")
+
+
 @pytest.mark.parametrize(("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
 def test_a_terminal_is_coloured_unless_it_asks_not_to_be(
     tmp_path: Path, speech: Path, variables: dict[str, str], coloured: bool

@@ -20,7 +20,7 @@ OFFER = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RT
 class Client:
     """The official client, each call in a thread."""
 
-    def __init__(self, server: SimulatorServer, api_key: str | None = None) -> None:
+    def __init__(self, server: SimulatorServer[Simulator], api_key: str | None = None) -> None:
         self.official = openai.OpenAI(
             api_key=api_key or server.api_key,
             base_url=server.http_url,
@@ -36,7 +36,7 @@ class Client:
 
 
 @asynccontextmanager
-async def served(simulator: Simulator) -> AsyncGenerator[tuple[SimulatorServer, Client]]:
+async def served(simulator: Simulator) -> AsyncGenerator[tuple[SimulatorServer[Simulator], Client]]:
     with trio.fail_after(30):
         async with serve_simulator(simulator) as server:
             client = Client(server)

@@ -23,7 +23,7 @@ from trio_realtime.testing.simulator_server import _serve_client
 
 @asynccontextmanager
 async def connected(
-    server: SimulatorServer,
+    server: SimulatorServer[Simulator],
     query: str = "model=gpt-realtime-2.1",
     *,
     path: str = "/v1/realtime",
@@ -55,7 +55,7 @@ async def connected(
             await trio.aclose_forcefully(tcp)
 
 
-def port_of(server: SimulatorServer) -> int:
+def port_of(server: SimulatorServer[Simulator]) -> int:
     return int(server.url.split(":")[2].split("/")[0])
 
 
@@ -91,7 +91,7 @@ async def test_a_spoken_turn_over_the_network() -> None:
         assert types[-2] == "response.done"
 
 
-async def exchange(server: SimulatorServer, request: bytes, frames: bytes = b"") -> bytes:
+async def exchange(server: SimulatorServer[Simulator], request: bytes, frames: bytes = b"") -> bytes:
     """Send a request, then frames, and then nothing more, and return all that comes back after the first reply."""
     with trio.fail_after(10):
         async with await trio.open_tcp_stream("127.0.0.1", port_of(server)) as stream:
@@ -183,7 +183,7 @@ async def test_a_key_comes_as_a_header_or_as_browsers_send_it(
 
 
 async def post(
-    server: SimulatorServer, path: str, body: Any = None, *, key: str | None = None
+    server: SimulatorServer[Simulator], path: str, body: Any = None, *, key: str | None = None
 ) -> tuple[int, dict[str, str], Any]:
     """Send an HTTP request and return the status, the headers and the body of the answer."""
     content, content_type = (body.encode(), "application/sdp") if isinstance(body, str) else (json.dumps(body), "")

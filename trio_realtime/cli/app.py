@@ -27,8 +27,10 @@ from ..endpoint import Endpoint, OpenAI
 from ..errors import ConfigError, RealtimeError
 from ..session import open_session
 from ..state.configuration import SessionKeywords
+from ..testing.recording import read_recording
 from .demo import Screen, Unwatched, hold_demo
 from .hints import explained
+from .inspection import print_recording, raw_lines
 from .recording import open_recording
 from .report import DemoReport
 from .screen import TerminalScreen
@@ -91,13 +93,9 @@ def demo(
 
     Without --live it talks to a simulated server, over a real websocket on this machine: no key, no cost.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a transcript may hold what the terminal's encoding cannot
     # What is logged is raised, too, and said in one line below; without a handler Python would print it as well.
     logging.getLogger("trio_realtime").addHandler(logging.NullHandler())
-    # Bold and dim are escape codes, too: without colours there are none at all.
-    console = _PipeableConsole(color_system=None if os.environ.get("NO_COLOR") else "auto", highlight=False)
+    console = _console()
     screen = Unwatched() if as_json else TerminalScreen(console)
     try:
         if live and not os.environ.get("OPENAI_API_KEY"):
@@ -128,6 +126,41 @@ def demo(
         raise  # nobody reads on: Typer ends quietly
     except OSError as error:
         _fail(screen, f"{error.strerror or error}: {error.filename} (choose another file)", 1)
+
+
+@app.command()
+def inspect(
+    recording: Annotated[
+        Path, typer.Argument(help="What record_session wrote.", exists=True, dir_okay=False, readable=True)
+    ],
+    types: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--type", "-t", help="Only events of this type, such as 'response.*'; may be given several times."
+        ),
+    ] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Print the lines as they stand in the file instead.")] = False,
+) -> None:
+    """Show a recording of a session: what was sent and received, when, and what of it matters."""
+    console = _console()
+    try:
+        read = read_recording(recording)
+        if raw:
+            for line in raw_lines(read, types or []):
+                typer.echo(line)
+        else:
+            print_recording(console, read, types or [])
+    except RealtimeError as error:
+        _fail(Unwatched(), explained(error), 1)
+
+
+def _console() -> Console:
+    """What is printed on; a terminal's encoding may lack characters, and its user may want no colours."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    # Bold and dim are escape codes, too: without colours there are none at all.
+    return _PipeableConsole(color_system=None if os.environ.get("NO_COLOR") else "auto", highlight=False)
 
 
 def _fail(screen: Screen, words: str, code: int) -> NoReturn:

@@ -4,6 +4,9 @@
 simulator = Simulator([says("Hello!"), calls("get_weather", {"city": "Paris"})])
 async with simulated_transport(simulator) as transport: ...  # in memory, on Trio's clock
 async with serve_simulator(simulator) as server: ...  # on loopback; server.url, server.http_url, server.api_key
+
+async with record_session("talk.jsonl", instructions="...") as session: ...  # a real one, once
+with replay("talk.jsonl", pace=0) as server: ...  # the same again: give it to simulated_transport or serve_simulator
 ```
 """
 
@@ -11,6 +14,16 @@ from .calls import Call as Call, JoinedCall as JoinedCall, Switchboard as Switch
 from .dialect import Dialect as Dialect
 from .mcp import McpTools as McpTools
 from .memory_transport import MemoryTransport as MemoryTransport, memory_transport_pair as memory_transport_pair
+from .recorder import record_session as record_session
+from .recording import (
+    Lost as Lost,
+    NotARecording as NotARecording,
+    RecordedMessage as RecordedMessage,
+    Recording as Recording,
+    RecordingError as RecordingError,
+    read_recording as read_recording,
+)
+from .replay import Replay as Replay, ReplayConnection as ReplayConnection, ReplayError as ReplayError, replay as replay
 from .script import (
     Calls as Calls,
     CallsMcp as CallsMcp,

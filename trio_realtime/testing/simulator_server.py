@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from ssl import SSLContext
+from typing import Generic, TypeVar
 
 import trio
 
@@ -19,17 +20,20 @@ from .http_server import HttpExchange, error_response
 from .keys import Keys
 from .refusal import HttpRefusedError
 from .rest_api import RestApi
+from .server import Server
 from .server_websocket import ServerWebSocket
 from .simulated_transport import running_beside, serve_connection
-from .simulator import Simulator
 
 _HANDSHAKE_TIMEOUT = 10.0
 _BETA_CODE = "beta_api_shape_disabled"
 _BETA_MESSAGE = "The Realtime Beta API is no longer supported. Please use /v1/realtime for the GA API."
 
+_Served_co = TypeVar("_Served_co", bound=Server, covariant=True)
+_S = TypeVar("_S", bound=Server)
+
 
 @dataclass(frozen=True, slots=True)
-class SimulatorServer:
+class SimulatorServer(Generic[_Served_co]):
     """Where a served simulator is.
 
     Attributes:
@@ -43,19 +47,19 @@ class SimulatorServer:
     url: str
     http_url: str
     api_key: str
-    simulator: Simulator
+    simulator: _Served_co
     switchboard: Switchboard
 
 
 @asynccontextmanager
 async def serve_simulator(
-    simulator: Simulator,
+    simulator: _S,
     *,
     host: str = "127.0.0.1",
     port: int = 0,
     api_key: str = "sk-simulated",
     ssl_context: SSLContext | None = None,
-) -> AsyncGenerator[SimulatorServer]:
+) -> AsyncGenerator[SimulatorServer[_S]]:
     """Serve a simulator over websockets, each connection with a conversation of its own, until the block ends.
 
     A request without the key, or with another, is answered with status 401 and a JSON error as OpenAI's, and one to

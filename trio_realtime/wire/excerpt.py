@@ -14,5 +14,15 @@ def excerpt(payload: bytes | bytearray | memoryview | str) -> str:
         payload: A frame, whole or not, valid UTF-8 or not.
     """
     text = payload if isinstance(payload, str) else bytes(payload[: 64 * 1024]).decode("utf-8", "backslashreplace")
-    text = _DATA.sub(lambda run: f"<{len(run[0])} characters>", _KEY.sub("<redacted>", text[: 64 * 1024]))
+    text = without_data(without_keys(text[: 64 * 1024]))
     return text if len(text) <= LONGEST_EXCERPT else text[:LONGEST_EXCERPT] + "..."
+
+
+def without_keys(text: str) -> str:
+    """`text`, with what looks like a key replaced."""
+    return _KEY.sub("<redacted>", text)
+
+
+def without_data(text: str) -> str:
+    """`text`, with long runs of base64 replaced by their length."""
+    return _DATA.sub(lambda run: f"<{len(run[0])} characters>", text)
