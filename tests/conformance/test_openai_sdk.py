@@ -135,8 +135,9 @@ def assert_kept(part: Any, whole: Any, where: str, *, nulls: bool = False) -> No
 
 def check_server_event(kind: Kind, struct: type[msgspec.Struct], raw: dict[str, Any]) -> None:
     event: Any = Codec(kind).decode(json.dumps(raw).encode())
+    encoded = encode_server_event(event)
     assert type(event) is struct, event
-    assert_kept(raw, json.loads(encode_server_event(event)), "$")
+    assert_kept(raw, json.loads(encoded), "$")
     assert "Unknown" not in repr(event)
 
 
