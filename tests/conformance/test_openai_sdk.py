@@ -3,11 +3,10 @@
 Its unions are read at run time, so that an event that a new release adds fails here until it has a struct.
 """
 
-import base64
 import json
-import types
+from collections.abc import Iterable
 from functools import cache
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -53,19 +52,7 @@ pytest.importorskip("pydantic")
 import pydantic
 from openai.types import realtime as sdk
 
-Model = type[pydantic.BaseModel]
-
-
-def members(union: Any) -> list[Model]:
-    """The models of one of the SDK's unions, which are annotated."""
-    return [each for each in get_args(get_args(union)[0]) if issubclass(each, pydantic.BaseModel)]
-
-
-def tag_of_model(model: Model) -> str:
-    (tag,) = get_args(model.model_fields["type"].annotation)
-    assert isinstance(tag, str)
-    return tag
-
+from tests.conformance.sdk_types import Model, fields_of, members, one_by_one, raw_objects, tag_of_theirs
 
 UNIONS: dict[tuple[Kind, str], tuple[list[Model], tuple[type[msgspec.Struct], ...]]] = {
     ("realtime", "client"): (members(sdk.RealtimeClientEvent), CLIENT_EVENTS),
@@ -75,11 +62,30 @@ UNIONS: dict[tuple[Kind, str], tuple[list[Model], tuple[type[msgspec.Struct], ..
 }
 
 
+# What a client writes as dictionaries, with null only where the SDK allows it.
+PARAMS: dict[Kind, list[Any]] = {
+    "realtime": [*get_args(sdk.RealtimeClientEventParam), sdk.ResponseCreateEventWithReferencesParam],
+    "translation": list(get_args(sdk.RealtimeTranslationClientEventParam)),
+}
+
+
 @pytest.mark.parametrize("which", UNIONS, ids="-".join)
 def test_the_unions_have_the_same_events(which: tuple[Kind, str]) -> None:
     models, ours = UNIONS[which]
-    assert {tag_of_model(model) for model in models} == {tag_of(struct) for struct in ours}
+    theirs, known = {tag_of_theirs(model): model for model in models}, {tag_of(struct) for struct in ours}
+    for tag in theirs.keys() - known:
+        pytest.fail(
+            f"the SDK has a new event, {tag!r} ({theirs[tag].__name__}): give it a struct in trio_realtime/wire, and "
+            f"the union of the {which[1]} events that; its fields are {', '.join(fields_of(theirs[tag]))}"
+        )
+    assert known <= theirs.keys(), "the SDK has these no more: say so where they are kept"
     assert len(models) == len(ours)
+
+
+@pytest.mark.parametrize("kind", PARAMS)
+def test_the_dictionaries_are_of_the_same_events_as_the_models(kind: Kind) -> None:
+    models, _ = UNIONS[kind, "client"]
+    assert {tag_of_theirs(param) for param in PARAMS[kind]} == {tag_of_theirs(model) for model in models}
 
 
 def cases(direction: str) -> list[Any]:
@@ -88,7 +94,7 @@ def cases(direction: str) -> list[Any]:
         by_tag = {tag_of(struct): struct for struct in ours}
         if side == direction:
             found.extend(
-                pytest.param(kind, model, by_tag.get(tag_of_model(model)), id=f"{kind}-{tag_of_model(model)}")
+                pytest.param(kind, model, by_tag.get(tag_of_theirs(model)), id=f"{kind}-{tag_of_theirs(model)}")
                 for model in models
             )
     return found
@@ -96,90 +102,57 @@ def cases(direction: str) -> list[Any]:
 
 # --- from there to here ------------------------------------------------------------------------------------------
 
-AUDIO_DELTAS = {"response.output_audio.delta", "session.output_audio.delta"}
-
-# The SDK types the parts of a user's or an assistant's message as one model with the fields of all of them.
-FIELDS_OF_PARTS = {
-    "input_text": {"text"},
-    "input_audio": {"audio", "transcript"},
-    "input_image": {"image_url", "detail"},
-    "output_text": {"text"},
-    "output_audio": {"audio", "transcript"},
-    "text": {"text"},
-    "audio": {"audio", "transcript"},
+# Parts of a value that it does not have: null says so as absence does. In settings null turns something off.
+NULL_IS_ABSENCE = {
+    "annotations",
+    "approval_request_id",
+    "description",
+    "error",
+    "name",
+    "output",
+    "reason",
+    "variables",
+    "version",
 }
 
-# Optional there and not here: a function that has no name cannot be called.
-REQUIRED_HERE = {(sdk.RealtimeFunctionTool, "name")}
 
-
-@cache
-def raw_models(model: Model, *, nulls: bool) -> st.SearchStrategy[dict[str, Any]]:
-    """JSON objects that are instances of a model; with null in its optional fields where `nulls` is true."""
-    required: dict[str, st.SearchStrategy[Any]] = {}
-    optional: dict[str, st.SearchStrategy[Any]] = {}
-    for name, field in model.model_fields.items():
-        is_audio = name == "audio" or (name == "delta" and tag_of_model(model) in AUDIO_DELTAS)
-        needed = field.is_required() or name == "type" or (model, name) in REQUIRED_HERE
-        if is_audio and str in {field.annotation, *get_args(field.annotation)}:
-            strategy = st.binary(max_size=9).map(lambda audio: base64.b64encode(audio).decode())
-        else:
-            annotation: Any = field.annotation
-            strategy = raw_values(annotation, nulls=nulls and not needed)
-        (required if needed else optional)[field.alias or name] = strategy
-    raws = st.fixed_dictionaries(required, optional=optional)
-    if {"type"} < model.model_fields.keys() <= {"type"}.union(*FIELDS_OF_PARTS.values()):
-        raws = raws.map(fields_of_its_tag)
-    return raws
-
-
-def fields_of_its_tag(raw: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in raw.items() if key == "type" or key in FIELDS_OF_PARTS[raw["type"]]}
-
-
-@cache
-def raw_values(kind: Any, *, nulls: bool) -> st.SearchStrategy[Any]:
-    """JSON values of an annotation."""
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin is Annotated:
-        return raw_values(arguments[0], nulls=nulls)
-    if origin is Literal:
-        return st.sampled_from(arguments)
-    if origin in {Union, types.UnionType}:
-        return st.one_of([raw_values(each, nulls=nulls) for each in arguments if nulls or each is not type(None)])
-    if origin is list:
-        return st.lists(raw_values(arguments[0], nulls=nulls), max_size=2)
-    if origin is dict:
-        return st.dictionaries(st.text(max_size=6), raw_values(arguments[1], nulls=nulls), max_size=2)
-    if isinstance(kind, type) and issubclass(kind, pydantic.BaseModel):
-        return raw_models(kind, nulls=nulls)
-    plain: dict[Any, st.SearchStrategy[Any]] = {
-        type(None): st.none(),
-        bool: st.booleans(),
-        str: st.text(max_size=6),
-        int: st.integers(0, 2**53),
-        # In the ranges that the protocol has for a speed, a threshold and a ratio, which the SDK does not know.
-        float: st.floats(0.25, 1) | st.just(1),
-        object: st.dictionaries(st.text(max_size=3), st.integers() | st.none(), max_size=2),
-    }
-    return plain[kind]
-
-
-def assert_kept(part: Any, whole: Any, where: str) -> None:
-    """Everything in `part` is in `whole` too; null and absence are the same."""
+def assert_kept(part: Any, whole: Any, where: str, *, nulls: bool = False) -> None:
+    """Everything in `part` is in `whole` too, and null where `nulls` is true and it is not absence."""
     if isinstance(part, dict):
         assert isinstance(whole, dict), where
         for key, value in part.items():
-            if value is not None:
-                assert key in whole, f"{where}.{key} is lost"
-                assert_kept(value, whole[key], f"{where}.{key}")
+            if value is not None or (nulls and key not in NULL_IS_ABSENCE):
+                assert key in whole, f"{where}.{key} is lost: give the struct this field"
+                assert_kept(value, whole[key], f"{where}.{key}", nulls=nulls)
     elif isinstance(part, list):
         assert isinstance(whole, list), where
         assert len(part) == len(whole), where
         for index, value in enumerate(part):
-            assert_kept(value, whole[index], f"{where}[{index}]")
+            assert_kept(value, whole[index], f"{where}[{index}]", nulls=nulls)
     else:
         assert part == whole, where
+
+
+def check_server_event(kind: Kind, struct: type[msgspec.Struct], raw: dict[str, Any]) -> None:
+    event: Any = Codec(kind).decode(json.dumps(raw).encode())
+    encoded = encode_server_event(event)
+    assert type(event) is struct, event
+    assert_kept(raw, json.loads(encoded), "$")
+    assert "Unknown" not in repr(event)
+
+
+def check_client_event(kind: Kind, raw: dict[str, Any], *, nulls: bool = False) -> None:
+    event = decode_client_event(json.dumps(raw).encode(), kind)
+    assert "Unknown" not in repr(event)
+    assert_kept(raw, json.loads(Codec(kind).encode(event)), "$", nulls=nulls)
+
+
+@pytest.mark.parametrize(("kind", "model", "struct"), cases("server"))
+def test_no_field_of_a_server_event_of_the_sdk_is_lost_here(
+    kind: Kind, model: Model, struct: type[msgspec.Struct]
+) -> None:
+    for raw in one_by_one(model, nulls=True):
+        check_server_event(kind, struct, raw)
 
 
 @pytest.mark.parametrize(("kind", "model", "struct"), cases("server"))
@@ -188,11 +161,7 @@ def assert_kept(part: Any, whole: Any, where: str) -> None:
 def test_a_server_event_of_the_sdk_loses_nothing_here(
     kind: Kind, model: Model, struct: type[msgspec.Struct], data: st.DataObject
 ) -> None:
-    raw = data.draw(raw_models(model, nulls=True))
-    event: Any = Codec(kind).decode(json.dumps(raw).encode())
-    assert_kept(raw, json.loads(encode_server_event(event)), "$")
-    assert type(event) is struct, event
-    assert "Unknown" not in repr(event)
+    check_server_event(kind, struct, data.draw(raw_objects(model, nulls=True)))
 
 
 @pytest.mark.parametrize(("kind", "model", "struct"), cases("client"))
@@ -201,11 +170,25 @@ def test_a_server_event_of_the_sdk_loses_nothing_here(
 def test_a_client_event_of_the_sdk_loses_nothing_here(
     kind: Kind, model: Model, struct: type[msgspec.Struct], data: st.DataObject
 ) -> None:
-    raw = data.draw(raw_models(model, nulls=False))
-    event = decode_client_event(json.dumps(raw).encode(), kind)
-    assert type(event) is struct
-    assert "Unknown" not in repr(event)
-    assert_kept(raw, json.loads(Codec(kind).encode(event)), "$")
+    check_client_event(kind, data.draw(raw_objects(model, nulls=False)))
+
+
+dictionaries = pytest.mark.parametrize(
+    ("kind", "param"), [pytest.param(kind, param, id=param.__name__) for kind in PARAMS for param in PARAMS[kind]]
+)
+
+
+@dictionaries
+def test_no_field_and_no_null_of_a_dictionary_of_the_sdk_is_lost_here(kind: Kind, param: Any) -> None:
+    for raw in one_by_one(param, nulls=True):
+        check_client_event(kind, raw, nulls=True)
+
+
+@dictionaries
+@settings(max_examples=60)
+@given(data=st.data())
+def test_a_dictionary_of_the_sdk_loses_nothing_here(kind: Kind, param: Any, data: st.DataObject) -> None:
+    check_client_event(kind, data.draw(raw_objects(param, nulls=True)), nulls=True)
 
 
 # --- from here to there ------------------------------------------------------------------------------------------
@@ -341,8 +324,67 @@ def test_a_server_event_of_ours_is_valid_there(
     model.model_validate(raw)
 
 
+# Documented as what turns them off, and typed as if they could not be.
+NULL_BY_DESCRIPTION = {"noise_reduction", "transcription"}
+
+# On the wire, and in no type of the SDK.
+UNTYPED = {"phase"}
+
+
+def described(raw: Any) -> Any:
+    """What is sent, without what the SDK describes and does not type."""
+    if isinstance(raw, list):
+        return [described(each) for each in raw]
+    if not isinstance(raw, dict):
+        return raw
+    return {
+        key: described(value)
+        for key, value in raw.items()
+        if key not in UNTYPED and not (key in NULL_BY_DESCRIPTION and value is None)
+    }
+
+
+@cache
+def validator(param: Any) -> Any:
+    # Of a list, because pydantic takes no configuration for a TypedDict itself.
+    return pydantic.TypeAdapter(list[param], config=pydantic.ConfigDict(extra="forbid", strict=True)).validate_python
+
+
+def read_all(validated: Any) -> None:
+    """Take everything out of what pydantic validates lazily."""
+    if isinstance(validated, dict):
+        validated = validated.values()
+    if isinstance(validated, Iterable) and not isinstance(validated, str):
+        for each in validated:
+            read_all(each)
+
+
+# The SDK's `send` takes references to items too, in a dictionary of their own.
+SENT = [(kind, param) for kind in PARAMS for param in PARAMS[kind] if param is not sdk.ResponseCreateEventParam]
+
+
+@pytest.mark.parametrize(("kind", "param"), SENT, ids=[param.__name__ for _, param in SENT])
+@given(data=st.data())
+def test_what_is_sent_is_a_dictionary_of_the_sdk(kind: Kind, param: Any, data: st.DataObject) -> None:
+    """Also where its models are lax: null only where it is allowed, and no field that they do not know."""
+    models, ours = UNIONS[kind, "client"]
+    tag = tag_of_theirs(param)
+    (model,) = [each for each in models if tag_of_theirs(each) == tag]
+    (struct,) = [each for each in ours if tag_of(each) == tag]
+    event: Any = data.draw(accepted(struct, model))
+    raw = described(json.loads(Codec(kind).encode(event)))
+    if kind == "translation":
+        # The struct of a transcription is that of all sessions.
+        transcription = raw.get("session", {}).get("audio", {}).get("input", {}).get("transcription", {})
+        for name in transcription.keys() - {"model"}:
+            del transcription[name]
+    read_all(validator(param)([raw]))
+
+
 @given(item_id=texts)
 def test_a_reference_to_an_item_is_the_same_there(item_id: str) -> None:
     event = ResponseCreate(response=ResponseParams(input=[ItemReference(id=item_id)]))
-    (reference,) = json.loads(Codec().encode(event))["response"]["input"]
+    raw = json.loads(Codec().encode(event))
+    (reference,) = raw["response"]["input"]
     assert sdk.ResponseItemReference.model_validate(reference).id == item_id
+    read_all(validator(sdk.ResponseCreateEventWithReferencesParam)([raw]))

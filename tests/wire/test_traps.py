@@ -172,6 +172,14 @@ def test_trap_5_nulls_that_were_seen_are_none() -> None:
     assert session.audio.input.transcription.model == "whisper-1"
 
 
+def test_trap_5_what_the_server_does_not_know_of_an_mcp_tool_is_null_and_not_sent_back() -> None:
+    unsaid = dict.fromkeys(["connector_id", "tunnel_id", "server_description", "authorization", "defer_loading"])
+    raw = {"type": "mcp", "server_label": "s", "server_url": "https://mcp.example"}
+    event = received({"type": "session.updated", "session": {"type": "realtime", "tools": [{**raw, **unsaid}]}})
+    assert event.session.tools == [McpTool(server_label="s", server_url="https://mcp.example")]
+    assert sent(SessionUpdate(session=SessionConfig(tools=event.session.tools)))["session"]["tools"] == [raw]
+
+
 def test_trap_5_null_in_any_optional_field_is_none() -> None:
     for struct in SERVER_EVENTS:
         fields = msgspec.structs.fields(struct)

@@ -116,23 +116,23 @@ class McpApprovalFilter(WireStruct, omit_defaults=True, frozen=True, kw_only=Tru
     never: McpToolFilter | None = None
 
 
-class McpTool(WireStruct, tag="mcp", tag_field="type", frozen=True, kw_only=True):
+class McpTool(WireStruct, tag="mcp", tag_field="type", omit_defaults=True, frozen=True, kw_only=True):
     """An MCP server whose tools the Realtime server calls itself.
 
     Exactly one of `server_url`, `connector_id` and `tunnel_id` says where it is. `authorization` and `headers` are
-    never shown in a `repr`.
+    never shown in a `repr`. What is None by default is not sent: the server may say null of it, and takes none.
     """
 
     server_label: str
-    server_url: str | UnsetType = UNSET
-    connector_id: str | UnsetType = UNSET
-    tunnel_id: str | UnsetType = UNSET
-    server_description: str | UnsetType = UNSET
-    authorization: str | UnsetType = UNSET
+    server_url: str | None = None
+    connector_id: str | None = None
+    tunnel_id: str | None = None
+    server_description: str | None = None
+    authorization: str | None = None
     headers: dict[str, str] | None | UnsetType = UNSET
     allowed_tools: list[str] | McpToolFilter | None | UnsetType = UNSET
     require_approval: str | McpApprovalFilter | None | UnsetType = UNSET
-    defer_loading: bool | UnsetType = UNSET
+    defer_loading: bool | None = None
     allowed_callers: list[str] | None | UnsetType = UNSET
 
 
