@@ -36,6 +36,19 @@ class Sink(MessageTransport):
         raise NotImplementedError
 
 
+class QuickSink(Sink):
+    """Writes without waiting while it is `quick`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.quick = True
+
+    def send_nowait(self, payload: bytes) -> bool:
+        if self.quick:
+            self.writes.append((payload,))
+        return self.quick
+
+
 async def test_what_is_put_in_is_written_in_order_in_few_writes(nursery: trio.Nursery) -> None:
     outbox, sink = Outbox(), Sink()
     sink.open.set()
@@ -88,6 +101,49 @@ async def test_one_large_event_is_one_write(nursery: trio.Nursery) -> None:
     outbox.put(b"x" * (BATCH_BYTES * 3))
     await outbox.wait_empty()
     assert [len(write) for write in sink.writes] == [1]
+
+
+async def test_what_need_not_wait_is_written_at_once_and_by_nobody_else(nursery: trio.Nursery) -> None:
+    outbox, sink = Outbox(), QuickSink()
+    outbox.put(b"before there is a connection")
+    nursery.start_soon(outbox.write_to, sink)
+    outbox.put(b"before its task runs")
+    assert sink.written == []
+    sink.open.set()
+    await outbox.wait_empty()
+    await trio.testing.wait_all_tasks_blocked()
+    outbox.put(b"at once")
+    outbox.put(b"and this too", urgent=True)
+    assert sink.written[2:] == [b"at once", b"and this too"]
+    assert outbox.queued_bytes == 0
+    await outbox.wait_empty()
+    await trio.testing.wait_all_tasks_blocked()
+    assert len(sink.written) == 4
+
+
+async def test_nothing_is_written_at_once_while_something_waits(nursery: trio.Nursery) -> None:
+    outbox, sink = Outbox(), QuickSink()
+    nursery.start_soon(outbox.write_to, sink)
+    await trio.testing.wait_all_tasks_blocked()
+    sink.quick = False
+    outbox.put(b"1")
+    sink.quick = True
+    outbox.put(b"2")  # the task that writes has not run yet
+    await trio.testing.wait_all_tasks_blocked()
+    outbox.put(b"3")  # the transport is busy with the first
+    assert sink.written == []
+    sink.open.set()
+    await outbox.wait_empty()
+    assert sink.written == [b"1", b"2", b"3"]
+
+
+async def test_nothing_is_written_at_once_after_the_end(nursery: trio.Nursery) -> None:
+    outbox, sink = Outbox(), QuickSink()
+    nursery.start_soon(outbox.write_to, sink)
+    await trio.testing.wait_all_tasks_blocked()
+    outbox.close()
+    outbox.put(b"x")
+    assert sink.written == []
 
 
 async def test_there_is_room_until_too_much_waits(nursery: trio.Nursery) -> None:

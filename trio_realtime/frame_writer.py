@@ -107,6 +107,20 @@ class FrameWriter:
             await trio.lowlevel.cancel_shielded_checkpoint()
         self.messages_sent += len(payloads)
 
+    def send_nowait(self, payload: bytes) -> bool:
+        """Write a text message as `MessageTransport.send_nowait` says."""
+        if self.error is not None or not self._turn.value:
+            return False
+        data = encode_frame(TEXT, payload, os.urandom(4))
+        written = self._write_at_once(data)
+        if not written:
+            return False
+        if written < len(data):
+            self._turn.acquire_nowait()
+            self.tasks.start_soon(self._write_for, _Handover(), memoryview(data)[written:])
+        self.messages_sent += 1
+        return True
+
     async def write(self, data: bytes | bytearray) -> None:
         """Write bytes that are whole frames, or the handshake, when it is their turn.
 

@@ -9,6 +9,7 @@ from msgspec import UNSET
 
 from .arguments import message_parts, new_id
 from .errors import ConfigError
+from .limits import check_counts
 from .session_part import SessionPart
 from .state.item import ConversationItem
 from .wire import client_events as client
@@ -16,6 +17,10 @@ from .wire.items import Item, Message, Part
 
 MAX_APPEND_BYTES = 15 * 2**20
 """Audio that one append may carry (limit of the protocol); more is split."""
+
+
+MAX_BATCH_MS = 1000
+"""How much audio may be collected before it is sent: more would be heard too late to be called live."""
 
 
 class SessionItems(SessionPart):
@@ -143,7 +148,7 @@ class SessionItems(SessionPart):
 
     # --- audio ------------------------------------------------------------------------------------------------------
 
-    async def append_audio(self, audio: Any) -> None:
+    async def append_audio(self, audio: Any, *, batch_ms: int = 0) -> None:
         """Send audio of the user, as it comes from a microphone.
 
         The server never answers this; it returns when the audio is queued, and waits first while more than a mebibyte
@@ -152,9 +157,13 @@ class SessionItems(SessionPart):
         Args:
             audio: Mono, in the session's input format: PCM16 little-endian at 24,000 Hz as `bytes`, `bytearray`,
                 `memoryview` or a 16-bit integer array, or `bytes` of G.711 at 8,000 Hz. Empty audio sends nothing.
+            batch_ms: Collect chunks until there are so many milliseconds, 0 to 1,000, and send them as one event, which
+                costs less than many. What is collected goes out before anything else that is sent, and on leaving the
+                session; but it waits for that, or for the next chunk, however long that takes.
 
         Raises:
-            ConfigError: It is none of these, or an odd number of bytes of PCM16; nothing was sent.
+            ConfigError: It is none of these, or an odd number of bytes of PCM16, or `batch_ms` is out of range; nothing
+                was sent.
 
         Cancellation:
             While waiting for room nothing of it is sent, except pieces of 15 MiB that had room before.
@@ -162,7 +171,18 @@ class SessionItems(SessionPart):
         Wire: `input_audio_buffer.append`.
         """
         self._scope.check_open()
-        data = self._machine.input_encoding.audio_bytes(audio)
+        encoding = self._machine.input_encoding
+        data = encoding.audio_bytes(audio)
+        if batch_ms:
+            check_counts(0, batch_ms=batch_ms)
+            if batch_ms > MAX_BATCH_MS:
+                raise ConfigError(f"batch_ms must be at most {MAX_BATCH_MS}, not {batch_ms}")
+            if len(data) < (batch_bytes := encoding.ms_to_bytes(batch_ms)):
+                await self._scope.outbox.wait_room()
+                self._scope.check_open()
+                self._scope.collect(data, batch_bytes)
+                await trio.lowlevel.checkpoint()
+                return
         for start in range(0, len(data), MAX_APPEND_BYTES):
             await self._scope.outbox.wait_room()
             self._scope.check_open()

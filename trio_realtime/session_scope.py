@@ -95,6 +95,7 @@ class SessionScope:
         self._body_scope = trio.CancelScope()
         self._transport: MessageTransport | None = None
         self._waiters: dict[str, Waiter] = {}
+        self._collected = bytearray()  # audio of the user that is too little for an event
         self._state = "new"
         self._created = trio.Event()
         self._refusal: ServerError | None = None
@@ -186,6 +187,7 @@ class SessionScope:
         try:
             if politely and self._transport is not None:
                 with trio.move_on_after(self._close_timeout):
+                    self.send_collected()
                     await self.outbox.wait_empty()
                     await self._transport.aclose()
         finally:
@@ -353,6 +355,7 @@ class SessionScope:
             ConfigError: It cannot be encoded; nothing was sent.
         """
         encoded = encode_unknown(raw)
+        self.send_collected()
         logger.debug("sent %s", raw.get("type"))
         self.sent_events += 1
         self.outbox.put(encoded)
@@ -380,7 +383,21 @@ class SessionScope:
 
     def post(self, event: ClientEvent) -> None:
         """Send an event, without waiting for its answer."""
+        self.send_collected()
         self.apply(self.machine.command(event))
+
+    def collect(self, audio: bytes, enough_bytes: int) -> None:
+        """Keep audio of the user until there is enough of it, or something else is sent."""
+        self._collected += audio
+        if len(self._collected) >= enough_bytes:
+            self.send_collected()
+
+    def send_collected(self) -> None:
+        """Send the audio that was collected."""
+        if self._collected:
+            audio = bytes(self._collected)
+            self._collected.clear()
+            self.apply(self.machine.command(client.InputAudioBufferAppend(audio=audio)))
 
     def begin_turn(
         self, turn: Waiter, request: client.ResponseCreate, message: client.ConversationItemCreate | None
@@ -444,6 +461,7 @@ class SessionScope:
 
     def request_response(self, event: client.ResponseCreate) -> None:
         """Ask for a response that follows from something else that was sent; several that wait become one."""
+        self.send_collected()
         self.apply(self.machine.responses.create(event, automatic=True))
 
     async def command(self, event: ClientEvent, *, then: Callable[[], None] | None = None) -> Any:

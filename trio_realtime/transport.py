@@ -76,6 +76,18 @@ class MessageTransport(ABC):
             Atomic: each message is written whole or not at all, and the connection stays intact.
         """
 
+    def send_nowait(self, payload: bytes) -> bool:
+        """Write one text message now, if nothing has to be waited for.
+
+        Who writes one message at a time saves the way through a task that waits for it. A transport need not have
+        this: the default takes nothing.
+
+        Returns:
+            True when the message is written, or is being written and comes before all that is sent later. False when
+            nothing of it was taken, for whatever reason: `send` it then, which says why.
+        """
+        return False
+
     @abstractmethod
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
         """Close: politely within the close deadline, and then at once.

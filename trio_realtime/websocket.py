@@ -423,6 +423,9 @@ class WebSocketTransport(MessageTransport):
     async def send(self, *payloads: bytes) -> None:  # noqa: D102  the abstract method says it
         await self._writer.send(payloads)
 
+    def send_nowait(self, payload: bytes) -> bool:  # noqa: D102  as above
+        return self._writer.send_nowait(payload)
+
     # Ending
 
     def _end(self, pump_error: Exception, send_error: Exception | None = None) -> Exception:

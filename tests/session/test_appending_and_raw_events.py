@@ -10,9 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from trio_realtime import (
-    ResponseDone,
-)
+from trio_realtime import ConfigError, ResponseDone
 from trio_realtime.wire import client_events as client
 
 from .scripted_server import opened
@@ -78,6 +76,65 @@ async def test_audio_may_be_any_buffer_and_an_empty_one_sends_nothing() -> None:
         await session.clear_audio()
         sent = [base64.b64decode(event["audio"]) for event in server.received if "audio" in event]
     assert sent == [whole, whole, whole[100:], b"\1\0\2\0"]
+
+
+async def test_chunks_are_collected_into_batches_when_asked_to() -> None:
+    chunks = [bytes([number]) * 960 for number in range(7)]  # 20 ms each
+    async with opened() as (session, server):
+        for chunk in chunks:
+            await session.append_audio(chunk, batch_ms=60)
+        await trio.testing.wait_all_tasks_blocked()
+        sent = [base64.b64decode(event["audio"]) for event in server.received if "audio" in event]
+        assert sent == [b"".join(chunks[:3]), b"".join(chunks[3:6])]
+        assert session.statistics().sent_audio_bytes == 6 * 960
+    sent = [base64.b64decode(event["audio"]) for event in server.received if "audio" in event]
+    assert sent[2:] == [chunks[6]], "leaving the session sends what is left"
+
+
+@pytest.mark.parametrize("send", ["a command", "a raw event", "an unknown event", "a chunk", "a response", "a turn"])
+async def test_what_is_collected_goes_out_before_anything_else(send: str) -> None:
+    async with opened(turn_detection=None) as (session, server):
+        await session.append_audio(b"" * 480, batch_ms=100)
+        await trio.testing.wait_all_tasks_blocked()
+        assert server.types()[1:] == []
+        match send:
+            case "a command":
+                await session.update(instructions="x")
+            case "a raw event":
+                await session.send(client.InputAudioBufferClear())
+            case "an unknown event":
+                await session.send({"type": "session.frobnicate"})
+            case "a chunk":
+                await session.append_audio(b"")
+            case "a response":
+                await session.send_message([])
+            case _:
+                async with session.respond():
+                    await trio.testing.wait_all_tasks_blocked()
+        await trio.testing.wait_all_tasks_blocked()
+        kinds = server.types()[1:]
+        assert kinds[0] == "input_audio_buffer.append"
+        assert base64.b64decode(server.received[1]["audio"]) == b"" * 480
+        if send in {"a response", "a turn"}:
+            assert kinds[1:3] == ["input_audio_buffer.commit", "response.create"], "it is committed like all audio"
+
+
+async def test_a_chunk_of_a_whole_batch_is_not_collected() -> None:
+    async with opened() as (session, server):
+        await session.append_audio(b"" * 10, batch_ms=20)
+        await session.append_audio(b"" * 480, batch_ms=20)
+        await trio.testing.wait_all_tasks_blocked()
+        sent = [base64.b64decode(event["audio"]) for event in server.received if "audio" in event]
+        assert sent == [b"" * 10, b"" * 480]
+
+
+@pytest.mark.parametrize("batch_ms", [-1, 1001, 0.5, True])
+async def test_a_batch_has_a_sensible_length(batch_ms: Any) -> None:
+    async with opened() as (session, server):
+        with pytest.raises(ConfigError, match="batch_ms"):
+            await session.append_audio(b"", batch_ms=batch_ms)
+        await session.clear_audio()
+        assert server.types()[1:] == ["input_audio_buffer.clear"]
 
 
 async def test_g711_has_no_odd_length() -> None:

@@ -73,6 +73,45 @@ async def test_a_close_frame_that_waits_behind_a_write_that_is_cut_is_not_writte
         assert it.writer.bytes_sent == it.sent
 
 
+async def test_what_the_socket_takes_is_written_without_waiting() -> None:
+    async with wire(write_timeout=5) as it:
+        assert it.writer.send_nowait(b"hello")
+        assert len(await it.far.receive_some()) == 2 + 4 + 5
+        assert (it.writer.messages_sent, it.writer.bytes_sent) == (1, 11)
+        assert not it.writer.tasks.child_tasks
+
+
+async def test_what_the_socket_takes_in_part_is_written_whole_and_before_what_follows() -> None:
+    async with wire(write_timeout=5) as it:
+        assert it.writer.send_nowait(BIG)
+        assert not it.writer.send_nowait(b"next"), "it is not its turn"
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(it.writer.send, (b"next",))
+            whole = 2 + 8 + 4 + len(BIG) + 2 + 4 + len(b"next")
+            received = 0
+            while received < whole:
+                received += len(await it.far.receive_some())
+        assert (it.writer.messages_sent, it.writer.bytes_sent) == (2, whole)
+
+
+async def test_what_the_socket_does_not_take_is_not_taken() -> None:
+    async with wire(write_timeout=5) as it:
+        while it.writer.send_nowait(b"x" * 1000):
+            if it.writer.tasks.child_tasks:  # a part of the last
+                break
+        await trio.testing.wait_all_tasks_blocked()
+        sent = it.writer.bytes_sent
+        assert not it.writer.send_nowait(b"no")
+        assert it.writer.bytes_sent == sent
+
+
+async def test_nothing_is_written_without_waiting_after_the_end() -> None:
+    async with wire(write_timeout=5) as it:
+        it.writer.error = ConnectionLost("gone")
+        assert not it.writer.send_nowait(b"no")
+        assert it.writer.bytes_sent == 0
+
+
 async def test_once_it_is_cut_it_starts_no_task() -> None:
     async with wire(write_timeout=5) as it:
         it.writer.cut()
