@@ -13,7 +13,7 @@ from typing import Any
 from .meter import Meter
 from .subjects import SUBJECTS, Subject
 
-_TIMEOUT_S = 300.0
+_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True)

@@ -74,14 +74,16 @@ def began(number: int = 1, metadata: dict[str, str] | None = None) -> bytes:
     """The beginning of a response that speaks."""
     item = {"id": f"item_{number}", "type": "message", "role": "assistant", "status": "in_progress", "content": []}
     response_id = f"resp_{number}"
-    return b"".join((
-        event(
-            "response.created",
-            response={**RESPONSE, "id": response_id, "status": "in_progress", "metadata": metadata},
-        ),
-        event("response.output_item.added", response_id=response_id, output_index=0, item=item),
-        event("conversation.item.added", previous_item_id=None, item=item),
-    ))
+    return b"".join(
+        (
+            event(
+                "response.created",
+                response={**RESPONSE, "id": response_id, "status": "in_progress", "metadata": metadata},
+            ),
+            event("response.output_item.added", response_id=response_id, output_index=0, item=item),
+            event("conversation.item.added", previous_item_id=None, item=item),
+        )
+    )
 
 
 def done(number: int = 1) -> bytes:
@@ -164,7 +166,13 @@ class Growth(Load):
         previous = None
         for number in range(count):
             content = [{"type": "input_text", "text": "What is the weather like?"}]
-            item = {"id": f"item_{number}", "type": "message", "role": "user", "status": "completed", "content": content}
+            item = {
+                "id": f"item_{number}",
+                "type": "message",
+                "role": "user",
+                "status": "completed",
+                "content": content,
+            }
             frames += [
                 event(f"conversation.item.{what}", previous_item_id=previous, item=item) for what in ("added", "done")
             ]
@@ -185,22 +193,32 @@ class Mixed(Load):
         empty = {**item, "status": "in_progress", "arguments": ""}
         arguments = '{"city":"Paris"}'
         whole = {**item, "status": "completed", "arguments": arguments}
-        of_call = {"response_id": f"resp_{number}", "item_id": item["id"], "output_index": 0, "call_id": item["call_id"]}
+        of_call = {
+            "response_id": f"resp_{number}",
+            "item_id": item["id"],
+            "output_index": 0,
+            "call_id": item["call_id"],
+        }
         response = {**RESPONSE, "id": f"resp_{number}"}
-        return b"".join((
-            event("response.created", response={**response, "status": "in_progress"}),
-            event("response.output_item.added", response_id=response["id"], output_index=0, item=empty),
-            event("conversation.item.added", previous_item_id=None, item=empty),
-            *[
-                event("response.function_call_arguments.delta", **of_call, delta=piece, obfuscation="x" * 12)
-                for piece in ('{"', "city", '":"', "Paris", '"}')
-            ],
-            event("response.function_call_arguments.done", **of_call, name="get_weather", arguments=arguments),
-            event("conversation.item.done", previous_item_id=None, item=whole),
-            event("response.output_item.done", response_id=response["id"], output_index=0, item=whole),
-            event("response.done", response={**response, "status": "completed", "output": [whole]}),
-            event("rate_limits.updated", rate_limits=[{"name": "tokens", "limit": 9, "remaining": 8, "reset_seconds": 1}]),
-        ))
+        return b"".join(
+            (
+                event("response.created", response={**response, "status": "in_progress"}),
+                event("response.output_item.added", response_id=response["id"], output_index=0, item=empty),
+                event("conversation.item.added", previous_item_id=None, item=empty),
+                *[
+                    event("response.function_call_arguments.delta", **of_call, delta=piece, obfuscation="x" * 12)
+                    for piece in ('{"', "city", '":"', "Paris", '"}')
+                ],
+                event("response.function_call_arguments.done", **of_call, name="get_weather", arguments=arguments),
+                event("conversation.item.done", previous_item_id=None, item=whole),
+                event("response.output_item.done", response_id=response["id"], output_index=0, item=whole),
+                event("response.done", response={**response, "status": "completed", "output": [whole]}),
+                event(
+                    "rate_limits.updated",
+                    rate_limits=[{"name": "tokens", "limit": 9, "remaining": 8, "reset_seconds": 1}],
+                ),
+            )
+        )
 
     def _answer(self, number: int) -> bytes:
         item = {"id": f"item_{number}", "type": "message", "role": "assistant"}
@@ -220,20 +238,25 @@ class Mixed(Load):
                 event("response.output_audio.delta", **part_ids, delta=audio),
             )
         ]
-        return b"".join((
-            event("response.created", response={**response, "status": "in_progress"}),
-            event("response.output_item.added", response_id=response["id"], output_index=0, item=empty),
-            event("conversation.item.added", previous_item_id=None, item=empty),
-            event("response.content_part.added", **part_ids, part=part),
-            *speech,
-            event("response.output_audio.done", **part_ids),
-            event("response.output_audio_transcript.done", **part_ids, transcript=transcript),
-            event("response.content_part.done", **part_ids, part={"type": "audio", "transcript": transcript}),
-            event("conversation.item.done", previous_item_id=None, item=whole),
-            event("response.output_item.done", response_id=response["id"], output_index=0, item=whole),
-            event("response.done", response={**response, "status": "completed", "output": [whole]}),
-            event("rate_limits.updated", rate_limits=[{"name": "tokens", "limit": 9, "remaining": 8, "reset_seconds": 1}]),
-        ))
+        return b"".join(
+            (
+                event("response.created", response={**response, "status": "in_progress"}),
+                event("response.output_item.added", response_id=response["id"], output_index=0, item=empty),
+                event("conversation.item.added", previous_item_id=None, item=empty),
+                event("response.content_part.added", **part_ids, part=part),
+                *speech,
+                event("response.output_audio.done", **part_ids),
+                event("response.output_audio_transcript.done", **part_ids, transcript=transcript),
+                event("response.content_part.done", **part_ids, part={"type": "audio", "transcript": transcript}),
+                event("conversation.item.done", previous_item_id=None, item=whole),
+                event("response.output_item.done", response_id=response["id"], output_index=0, item=whole),
+                event("response.done", response={**response, "status": "completed", "output": [whole]}),
+                event(
+                    "rate_limits.updated",
+                    rate_limits=[{"name": "tokens", "limit": 9, "remaining": 8, "reset_seconds": 1}],
+                ),
+            )
+        )
 
 
 MIXED_AUDIO_BYTES = 11 * 9600
@@ -302,7 +325,7 @@ class Interrupted(Load):
     def respond(self) -> None:
         self.responses += 1
         self.client.play([began(self.responses), *[audio_delta(bytes(4800), self.responses)] * 20])
-        asyncio.get_running_loop().call_later(0.05, self._speak)
+        asyncio.get_running_loop().call_later(0.25, self._speak)
 
     def _speak(self) -> None:
         self._spoke = time.perf_counter()
@@ -367,7 +390,9 @@ class Client(asyncio.Protocol):
         if target.path == "/results":
             body = json.dumps(Load.results).encode()
             Load.results.clear()
-            self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
+            self.transport.write(
+                b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body
+            )
             self.transport.close()
             return False
         self._choose(parse_qs(target.query)["model"][0])
@@ -417,11 +442,20 @@ class Client(asyncio.Protocol):
             self._load.respond()
         elif b'"conversation.item.truncate"' in payload:
             truncation = json.loads(payload)
-            self.play([event("conversation.item.truncated", **{k: truncation[k] for k in ("item_id", "content_index", "audio_end_ms")})])
+            self.play(
+                [
+                    event(
+                        "conversation.item.truncated",
+                        **{k: truncation[k] for k in ("item_id", "content_index", "audio_end_ms")},
+                    )
+                ]
+            )
             self._load.truncated()
         elif b'"conversation.item.create"' in payload:
             item = {"id": "item_of_client", **json.loads(payload)["item"]}
-            self.play([event(f"conversation.item.{what}", previous_item_id=None, item=item) for what in ("added", "done")])
+            self.play(
+                [event(f"conversation.item.{what}", previous_item_id=None, item=item) for what in ("added", "done")]
+            )
 
     def play(self, frames: Iterable[bytes]) -> None:
         """Write it all, as fast as the client reads."""

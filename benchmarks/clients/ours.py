@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from functools import partial
 
 import trio
 import trio.testing
 
+from benchmarks.memory import peak_resident_bytes, resident_bytes
 from benchmarks.meter import Meter
 from benchmarks.pacing import STAGGER_S, UP_S, offset_s
 from trio_realtime import (
@@ -226,3 +229,48 @@ async def interrupted(url: str, meter: Meter, turns: int) -> None:
                 await updates.receive()
             meter.stop()
         nursery.cancel_scope.cancel()
+
+
+# --- alone ------------------------------------------------------------------------------------------------------------
+
+
+async def growth(url: str, meter: Meter) -> None:
+    """A history, and then a response of which each delta is counted."""
+    async with open_session(endpoint=Endpoint(url)) as session:
+        with session.updates(ResponseDone) as history:
+            await session.send(ResponseCreate())
+            await history.receive()
+        gc.collect()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(subscriber, session, meter, nursery.cancel_scope.cancel)
+            await trio.testing.wait_all_tasks_blocked()
+            await session.send(ResponseCreate())
+
+
+async def idle(url: str, meter: Meter, count: int) -> None:
+    """Sessions that do nothing: what they hold, each with its socket."""
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(open_session(endpoint=Endpoint(url)))  # what all share is there then
+        before = resident_bytes()
+        for _ in range(count):
+            await stack.enter_async_context(open_session(endpoint=Endpoint(url)))
+        meter.more["bytes"] = resident_bytes() - before
+
+
+async def hour(url: str, meter: Meter) -> None:
+    """An hour of speech: the most that is held, beyond what an idle session does."""
+    async with open_session(endpoint=Endpoint(url)) as session, trio.open_nursery() as nursery:
+        before = resident_bytes()
+        nursery.start_soon(subscriber, session, meter, nursery.cancel_scope.cancel)
+        await trio.testing.wait_all_tasks_blocked()
+        await session.send(ResponseCreate())
+    meter.more["bytes"] = peak_resident_bytes() - before
+
+
+async def opening(url: str, meter: Meter, times: int) -> None:
+    """From `open_session` to the answer of the first command, so many times."""
+    meter.start()
+    for _ in range(times):
+        async with open_session(endpoint=Endpoint(url)) as session:
+            await session.update(instructions="Be brief.")
+    meter.stop()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from urllib.parse import parse_qs, urlsplit
 
 import trio
+import trio.testing
 
+from benchmarks.memory import resident_bytes
 from benchmarks.meter import Meter
 from benchmarks.pacing import STAGGER_S, UP_S, offset_s
 
@@ -59,3 +61,22 @@ async def sessions(url: str, meter: Meter, count: int, chunk: bytes) -> None:
             nursery.start_soon(one, number)
             await trio.sleep(STAGGER_S)
 
+
+async def idle(url: str, meter: Meter, count: int) -> None:
+    """Sockets that do nothing, each with a task that reads."""
+    address = urlsplit(url)
+
+    async def one() -> None:
+        stream = await trio.open_tcp_stream(address.hostname or "", address.port or 0)
+        async with stream:
+            await stream.receive_some(65536)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(one)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        before = resident_bytes()
+        for _ in range(count):
+            nursery.start_soon(one)
+        await trio.testing.wait_all_tasks_blocked(0.2)
+        meter.more["bytes"] = resident_bytes() - before
+        nursery.cancel_scope.cancel()

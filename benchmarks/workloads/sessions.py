@@ -17,7 +17,7 @@ def measure(rounds: int, only: str | None) -> list[Row]:
     rows: list[Row] = []
     model = f"paced-4800-100-{SECONDS * 10}"
     with serving() as url:
-        for name, chunk_ms in (("up and down", 20), ("down alone", 0)):
+        for name, kind, chunk_ms in (("up and down", "sessions", 20), ("down alone", "down", 0)):
             lags: dict[str, list[float]] = {}
 
             def figure(meter: Meter) -> float:
@@ -33,7 +33,7 @@ def measure(rounds: int, only: str | None) -> list[Row]:
                     lags.setdefault(subject, []).append(p99)  # noqa: B023  as above
 
             arguments = {"count": SESSIONS, "chunk_ms": chunk_ms}
-            case = Case(name, "sessions", model, "CPU s per session-minute", figure, arguments, seen)
+            case = Case(name, kind, model, "CPU s per session-minute", figure, arguments, seen)
             rows += measured("sessions", url, [case], rounds=rounds, only=only)
             rows += table("sessions", f"{name}: lag", "ms, p99", lags)
     return rows

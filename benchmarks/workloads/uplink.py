@@ -16,7 +16,9 @@ def measure(rounds: int, only: str | None) -> list[Row]:
         return meter.cpu_s / meter.sent * 1e6
 
     cases = [
-        Case(f"{ms} ms", "uplink", f"uplink-{ms * count}", "CPU µs per append", figure, {"chunk_ms": ms, "count": count})
+        Case(
+            f"{ms} ms", "uplink", f"uplink-{ms * count}", "CPU µs per append", figure, {"chunk_ms": ms, "count": count}
+        )
         for ms, count in CHUNKS.items()
     ]
     with serving() as url:
