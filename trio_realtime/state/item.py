@@ -1,5 +1,6 @@
 """One item of a conversation, as it stands now: it grows while its deltas arrive."""
 
+from collections import deque
 from collections.abc import Sequence
 
 from ..audio import Encoding
@@ -52,14 +53,15 @@ class ItemPart:
         self.image_url: str | None = None
         self.audio_evicted_bytes: int = 0
         self.truncated: bool = False
-        self._chunks: list[bytes] = []
+        # Given up from the beginning, a chunk for each that comes: at the front of a list that costs as much as it holds.
+        self._chunks: deque[bytes] = deque()
         self._held_bytes = 0
 
     @property
     def audio(self) -> bytes:
         """The audio that is held, in the item's encoding; joined when asked for."""
         if len(self._chunks) > 1:
-            self._chunks[:] = [b"".join(self._chunks)]
+            self._chunks = deque((b"".join(self._chunks),))
         return self._chunks[0] if self._chunks else b""
 
     @property
@@ -74,23 +76,21 @@ class ItemPart:
 
     def replace_audio(self, audio: bytes) -> None:
         """Take `audio` for all of it."""
-        self._chunks[:] = [audio] if audio else []
+        self._chunks = deque((audio,) if audio else ())
         self._held_bytes = len(audio)
         self.audio_evicted_bytes = 0
 
     def keep_audio(self, length_bytes: int) -> None:
         """Keep the first `length_bytes` of all the audio that the part ever had; what was evicted stays evicted."""
         audio = self.audio[: max(0, length_bytes - self.audio_evicted_bytes)]
-        self._chunks[:] = [audio] if audio else []
+        self._chunks = deque((audio,) if audio else ())
         self._held_bytes = len(audio)
 
     def evict_audio(self, wanted_bytes: int) -> int:
         """Give up whole chunks from the beginning until `wanted_bytes` are free; return how many are."""
-        freed = count = 0
-        while freed < wanted_bytes and count < len(self._chunks):
-            freed += len(self._chunks[count])
-            count += 1
-        del self._chunks[:count]
+        freed = 0
+        while freed < wanted_bytes and self._chunks:
+            freed += len(self._chunks.popleft())
         self._held_bytes -= freed
         self.audio_evicted_bytes += freed
         return freed
