@@ -155,7 +155,7 @@ class Growth(Load):
         items, seconds, size, count = self.numbers
         self.responses += 1
         if self.responses == 1:
-            speech = repeated(audio_delta(os.urandom(4800)), seconds * 10)
+            speech = repeated(audio_delta(os.urandom(size)), seconds * 48_000 // size)
             self.client.play(chain([self._items(items), began()], speech, [done()]))
         else:
             deltas = repeated(audio_delta(os.urandom(size), 2), count)

@@ -6,8 +6,8 @@ from benchmarks.harness import Row, run, table
 from benchmarks.load import serving
 from benchmarks.subjects import SUBJECTS
 
-DELTAS = 5_000
-BYTES = 4_800
+DELTAS = 10_000
+BYTES = 480
 CASES = {
     "10 items": (10, 0),
     "1,000 items": (1_000, 0),
