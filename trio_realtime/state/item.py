@@ -53,7 +53,7 @@ class ItemPart:
         self.image_url: str | None = None
         self.audio_evicted_bytes: int = 0
         self.truncated: bool = False
-        # Given up from the beginning, a chunk for each that comes: at the front of a list that costs as much as it holds.
+        # Given up from the beginning, a chunk for each that comes: at the front of a list that moves all the others.
         self._chunks: deque[bytes] = deque()
         self._held_bytes = 0
 
