@@ -10,7 +10,7 @@ from rich.table import Table
 
 from .harness import Row
 from .subjects import SUBJECTS
-from .workloads import deltas, growth, latency, memory, mixed, sessions, start, uplink
+from .workloads import deltas, growth, latency, memory, mixed, sessions, start, steps, uplink
 
 WORKLOADS: dict[str, Callable[[int, str | None], list[Row]]] = {
     "deltas": deltas.measure,
@@ -22,6 +22,7 @@ WORKLOADS: dict[str, Callable[[int, str | None], list[Row]]] = {
     "memory": memory.measure,
     "growth": growth.measure,
     "start": start.measure,
+    "steps": steps.measure,
 }
 
 

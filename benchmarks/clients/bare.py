@@ -26,9 +26,10 @@ async def receive(buffer_bytes: int, url: str, meter: Meter) -> None:
         await websocket.send_message('{"type":"response.create"}')
         while True:
             event = decode(await websocket.get_message())
-            if type(event) is server.ResponseOutputAudioDelta:
-                meter.count(event.delta)
-            elif type(event) is server.ResponseOutputAudioTranscriptDelta:
+            if (
+                type(event) is server.ResponseOutputAudioDelta
+                or type(event) is server.ResponseOutputAudioTranscriptDelta
+            ):
                 meter.count(event.delta)
             elif type(event) is server.ResponseCreated:
                 meter.start()
@@ -50,6 +51,6 @@ async def uplink(url: str, meter: Meter, chunk: bytes, count: int) -> None:
         for _ in range(count):
             await websocket.send_message(encode({"type": "input_audio_buffer.append", "audio": chunk}).decode())
         meter.sent = count
-        while b'"response.done"' not in (await websocket.get_message()).encode():
+        while '"response.done"' not in str(await websocket.get_message()):
             pass
         meter.stop()

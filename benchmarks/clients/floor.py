@@ -32,7 +32,8 @@ def run(main: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None
 
 async def receive(url: str, meter: Meter) -> None:
     """Decode each frame where it lies."""
-    decode = msgspec.json.Decoder(Event if "transcript" in url else AudioEvent).decode
+    kind: type[Event | AudioEvent] = Event if "transcript" in url else AudioEvent
+    decode = msgspec.json.Decoder(kind).decode
     done = asyncio.get_running_loop().create_future()
 
     class Listener(WSListener):

@@ -40,9 +40,10 @@ async def connection(url: str, meter: Meter) -> None:
         await opened.receive()
         await opened.send(ResponseCreate())
         async for event in opened:
-            if type(event) is server.ResponseOutputAudioDelta:
-                meter.count(event.delta)
-            elif type(event) is server.ResponseOutputAudioTranscriptDelta:
+            if (
+                type(event) is server.ResponseOutputAudioDelta
+                or type(event) is server.ResponseOutputAudioTranscriptDelta
+            ):
                 meter.count(event.delta)
             elif type(event) is server.ResponseCreated:
                 meter.start()
@@ -87,9 +88,10 @@ async def raw_events(url: str, meter: Meter) -> None:
         with session.updates(RawEvent) as events:
             await session.send(ResponseCreate())
             async for raw in events:
-                if type(raw.event) is server.ResponseOutputAudioDelta:
-                    meter.count(raw.event.delta)
-                elif type(raw.event) is server.ResponseOutputAudioTranscriptDelta:
+                if (
+                    type(raw.event) is server.ResponseOutputAudioDelta
+                    or type(raw.event) is server.ResponseOutputAudioTranscriptDelta
+                ):
                     meter.count(raw.event.delta)
                 elif type(raw.event) is server.ResponseCreated:
                     meter.start()
@@ -274,3 +276,34 @@ async def opening(url: str, meter: Meter, times: int) -> None:
         async with open_session(endpoint=Endpoint(url)) as session:
             await session.update(instructions="Be brief.")
     meter.stop()
+
+
+class StepCounter(trio.abc.Instrument):
+    """Counts how often a task was switched to."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        """See `trio.abc.Instrument`."""
+        self.steps += 1
+
+
+async def steps(url: str, meter: Meter, appends: int) -> None:
+    """Deltas that come one by one, and then appends: how many task switches each takes."""
+    counter = StepCounter()
+    async with open_session(endpoint=Endpoint(url)) as session:
+        with session.updates(ItemUpdated, ResponseStarted, ResponseDone) as updates:
+            await session.send(ResponseCreate())
+            async for update in updates:
+                if type(update) is ResponseStarted:
+                    trio.lowlevel.add_instrument(counter)
+                elif type(update) is ItemUpdated:
+                    meter.count(b"")
+                elif type(update) is ResponseDone:
+                    break
+        meter.more["steps"] = counter.steps
+        counter.steps = 0
+        for _ in range(appends):
+            await session.append_audio(bytes(960))
+        meter.more["steps of appends"] = counter.steps

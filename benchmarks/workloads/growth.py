@@ -16,7 +16,7 @@ CASES = {
 }
 
 
-def measure(rounds: int, only: str | None) -> list[Row]:  # noqa: ARG001  the same for all workloads
+def measure(rounds: int, only: str | None) -> list[Row]:
     """See `harness.measure`; the ratios are to a conversation of ten items."""
     figures: dict[str, list[float]] = {name: [] for name in CASES}
     with serving() as url:

@@ -10,7 +10,7 @@ SESSIONS = 200
 HOUR_S = 3_600
 
 
-def measure(rounds: int, only: str | None) -> list[Row]:  # noqa: ARG001  the same for all workloads
+def measure(rounds: int, only: str | None) -> list[Row]:
     """See `harness.measure`; nothing is compared."""
     idle: dict[str, list[float]] = {}
     hour: dict[str, list[float]] = {}

@@ -21,7 +21,7 @@ _IMPORTS = {
 _MEASURE = "import time; t = time.process_time(); import {}; print(time.process_time() - t)"
 
 
-def measure(rounds: int, only: str | None) -> list[Row]:  # noqa: ARG001  the same for all workloads
+def measure(rounds: int, only: str | None) -> list[Row]:
     """See `harness.measure`."""
     imports: dict[str, list[float]] = {}
     opening: dict[str, list[float]] = {}
