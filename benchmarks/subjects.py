@@ -54,7 +54,8 @@ SUBJECTS = (
         "trio-realtime",
         "ours",
         "trio-realtime",
-        "receive=session_1 read=session_1 uplink sessions down=sessions lag=sessions mixed interrupted growth idle hour opening steps",
+        "receive=session_1 read=session_1 uplink sessions down=sessions lag=sessions mixed interrupted "
+        "growth idle hour opening steps",
     ),
     Subject("trio-realtime, batch_ms=60", "ours", "trio-realtime", "uplink sessions", {"batch_ms": 60}),
     Subject("trio-realtime, four subscribers", "ours", "trio-realtime", "receive=session_4 read=session_4"),

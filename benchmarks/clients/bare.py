@@ -13,6 +13,8 @@ from trio_realtime.wire import server_events as server
 
 run = trio.run
 
+DELTAS = (server.ResponseOutputAudioDelta, server.ResponseOutputAudioTranscriptDelta)
+
 
 async def receive(buffer_bytes: int, url: str, meter: Meter) -> None:
     """`get_message` and `msgspec.json.decode` into this library's own structs."""
@@ -26,10 +28,7 @@ async def receive(buffer_bytes: int, url: str, meter: Meter) -> None:
         await websocket.send_message('{"type":"response.create"}')
         while True:
             event = decode(await websocket.get_message())
-            if (
-                type(event) is server.ResponseOutputAudioDelta
-                or type(event) is server.ResponseOutputAudioTranscriptDelta
-            ):
+            if isinstance(event, DELTAS):
                 meter.count(event.delta)
             elif type(event) is server.ResponseCreated:
                 meter.start()

@@ -36,7 +36,7 @@ async def receive(url: str, meter: Meter) -> None:
     decode = msgspec.json.Decoder(kind).decode
     done = asyncio.get_running_loop().create_future()
 
-    class Listener(WSListener):
+    class Listener(WSListener):  # type: ignore[misc, unused-ignore]  # picows may not be installed
         def on_ws_connected(self, transport: WSTransport) -> None:
             transport.send(WSMsgType.TEXT, b'{"type":"response.create"}')
 

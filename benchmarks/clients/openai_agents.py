@@ -98,7 +98,7 @@ async def sessions(url: str, meter: Meter, count: int, chunk: bytes) -> None:
     await asyncio.gather(*map(one, range(count)))
 
 
-@function_tool
+@function_tool  # type: ignore[untyped-decorator, unused-ignore]  # openai-agents may not be installed
 async def get_weather(city: str) -> str:
     """Current weather."""
     return f"21 degrees in {city}"

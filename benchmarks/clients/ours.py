@@ -31,6 +31,8 @@ from trio_realtime.wire.session_config import SessionConfig
 
 run = trio.run
 
+DELTAS = (server.ResponseOutputAudioDelta, server.ResponseOutputAudioTranscriptDelta)
+
 
 async def connection(url: str, meter: Meter) -> None:
     """`open_connection`: typed events, no session."""
@@ -40,10 +42,7 @@ async def connection(url: str, meter: Meter) -> None:
         await opened.receive()
         await opened.send(ResponseCreate())
         async for event in opened:
-            if (
-                type(event) is server.ResponseOutputAudioDelta
-                or type(event) is server.ResponseOutputAudioTranscriptDelta
-            ):
+            if isinstance(event, DELTAS):
                 meter.count(event.delta)
             elif type(event) is server.ResponseCreated:
                 meter.start()
@@ -88,10 +87,7 @@ async def raw_events(url: str, meter: Meter) -> None:
         with session.updates(RawEvent) as events:
             await session.send(ResponseCreate())
             async for raw in events:
-                if (
-                    type(raw.event) is server.ResponseOutputAudioDelta
-                    or type(raw.event) is server.ResponseOutputAudioTranscriptDelta
-                ):
+                if isinstance(raw.event, DELTAS):
                     meter.count(raw.event.delta)
                 elif type(raw.event) is server.ResponseCreated:
                     meter.start()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from benchmarks.harness import Case, Row, measure as measured
-from benchmarks.load import MIXED_AUDIO_BYTES, serving
+from benchmarks.load import serving
 from benchmarks.meter import Meter
+from benchmarks.played import MIXED_AUDIO_BYTES
 
 TURNS = 200
 
