@@ -99,6 +99,10 @@ class SessionTools(SessionItems):
     async def approve(self, request_id: str, *, approve: bool = True, reason: str | None = None) -> None:
         """Allow or forbid a call for which `ApprovalRequested` asked.
 
+        A function of the session runs then, and the model is asked to go on. A tool of an MCP server is run by the
+        Realtime server, beside any response: `ItemCompleted` of its item tells that it is over, with its output or its
+        error, and what the model makes of it, it says when it is asked: `respond()` or `create_response()`.
+
         Args:
             request_id: Of the request.
             approve: Whether the call may be made.

@@ -22,12 +22,12 @@ from trio_realtime.testing import (
     INTERRUPTION,
     QUESTION,
     ScriptedTurn,
-    SimulatedConnection,
     Simulator,
     calls,
     load_voice,
     says,
 )
+from trio_realtime.testing.items import Items
 
 HoldDemo = Callable[..., Awaitable[DemoReport]]
 SPEECH = load_voice("interruption")
@@ -127,7 +127,7 @@ async def test_an_interruption_that_nobody_hears_cuts_nothing(hold: HoldDemo, au
 async def test_a_cut_that_the_server_does_not_confirm_is_not_claimed(
     hold: HoldDemo, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(SimulatedConnection, "_truncate_item", lambda self, event: None)
+    monkeypatch.setattr(Items, "truncate", lambda self, event: None)
     report = await hold(simulator(), interruption=SPEECH)
     assert (report.interruption, report.notes) == (None, [NOT_CONFIRMED])
     assert report.events.sent["conversation.item.truncate"] == 1

@@ -11,7 +11,13 @@ from trio_realtime.errors import ConfigError
 from trio_realtime.state.effects import Effects
 from trio_realtime.state.machine import Machine
 from trio_realtime.state.response_events import PRIVATE_KEY, without_token
-from trio_realtime.state.updates import ErrorReported, ItemUpdated, ResponseDone, ResponseStarted, TurnDone
+from trio_realtime.state.updates import (
+    ErrorReported,
+    ItemUpdated,
+    ResponseDone,
+    ResponseStarted,
+    TurnDone,
+)
 from trio_realtime.wire import server_events as server
 from trio_realtime.wire.client_events import (
     ClientEvent,

@@ -85,14 +85,24 @@ def check_order(events: list[Event]) -> None:
     responses: dict[str, Event] = {}
     active: set[str] = set()
     outputs: dict[str, Event] = {}  # output items under way
+    mcp = McpOrder()
+    sounding: set[str] = set()  # the response that a call's server plays
     items: dict[str, str] = {}  # conversation items: what was said of them last
     transcripts: dict[str, str] = {}
     for index, event in enumerate(events):
         kind = event["type"]
-        if kind.startswith("response."):
+        mcp.check(event)
+        if kind.startswith("response.") and not mcp.beside_the_response(event):
             _check_response_event(event, responses, active, outputs)
             if kind == "response.done":
                 assert events[index + 1]["type"] == "rate_limits.updated"
+        elif kind == "output_audio_buffer.started":
+            assert not sounding
+            sounding.add(event["response_id"])
+        elif kind == "output_audio_buffer.stopped":
+            sounding.remove(event["response_id"])
+        elif kind == "output_audio_buffer.cleared":
+            sounding.discard(event["response_id"])
         elif kind == "conversation.item.added":
             assert event["item"]["id"] not in items
             assert event["previous_item_id"] is None or event["previous_item_id"] in items
@@ -106,6 +116,51 @@ def check_order(events: list[Event]) -> None:
             transcripts[event["item_id"]] = transcripts.get(event["item_id"], "") + event["delta"]
         elif kind == "conversation.item.input_audio_transcription.completed":
             assert transcripts.pop(event["item_id"], "") == event["transcript"]
+
+
+class McpOrder:
+    """Knows how far each listing and each call of an MCP server has come."""
+
+    def __init__(self) -> None:
+        self._stage: dict[str, str] = {}
+
+    def beside_the_response(self, event: Event) -> bool:
+        """Whether an event of a call may come when the response is over."""
+        kind = str(event["type"])
+        finished = kind == "response.output_item.done" and str(event["item"]["type"]) == "mcp_call"
+        return finished or kind.startswith("response.mcp_call.")
+
+    def check(self, event: Event) -> None:
+        kind = event["type"]
+        item = event.get("item", {})
+        if kind.startswith("mcp_list_tools."):
+            how = kind.removeprefix("mcp_list_tools.")
+            assert self._stage.get(event["item_id"]) == ("added" if how == "in_progress" else "in_progress")
+            self._stage[event["item_id"]] = how
+        elif kind == "conversation.item.added" and item["type"] == "mcp_list_tools":
+            assert item["tools"] == []
+            self._stage[item["id"]] = "added"
+        elif kind == "conversation.item.done" and item["type"] == "mcp_list_tools":
+            assert self._stage[item["id"]] == ("completed" if item["tools"] else "failed")
+        elif kind == "response.output_item.added" and item["type"] == "mcp_call":
+            self._stage[item["id"]] = "added"
+        elif kind == "response.mcp_call_arguments.done":
+            assert self._stage[event["item_id"]] == "added"
+            self._stage[event["item_id"]] = "argued"
+        elif kind == "response.mcp_call.in_progress":
+            assert self._stage[event["item_id"]] == "argued"
+            self._stage[event["item_id"]] = "in_progress"
+        elif kind == "response.mcp_call.completed":
+            assert self._stage[event["item_id"]] == "in_progress"
+            self._stage[event["item_id"]] = "completed"
+        elif kind == "response.mcp_call.failed":
+            assert self._stage[event["item_id"]] in {"argued", "in_progress"}  # the former where it was not approved
+            self._stage[event["item_id"]] = "failed"
+        elif kind == "response.output_item.done" and item["type"] == "mcp_call":
+            ends = {"completed": "output", "failed": "error"}
+            stage = self._stage[item["id"]]
+            assert stage in {*ends, "argued"}  # the last where the response was cut short
+            assert all((item[name] is not None) == (stage == end) for end, name in ends.items())
 
 
 def _check_response_event(
@@ -129,7 +184,7 @@ def _check_response_event(
     assert event["response_id"] in active
     if kind == "output_item.added":
         item = event["item"]
-        assert item["status"] == "in_progress"
+        assert item["type"] == "mcp_call" or item["status"] == "in_progress"
         outputs[item["id"]] = {"index": event["output_index"], "text": "", "transcript": "", "stage": "open"}
         return
     output = outputs[event["item_id"] if "item_id" in event else event["item"]["id"]]
@@ -152,7 +207,8 @@ def _check_response_event(
 
 def _check_done(response: Event, responses: dict[str, Event]) -> None:
     created = responses[response["id"]]
-    assert response["output"] == created["done_items"]
+    # What it calls of MCP servers goes on after it.
+    assert [item for item in response["output"] if item["type"] != "mcp_call"] == created["done_items"]
     assert response["metadata"] == created["metadata"]
     assert (response["status"] == "completed") == (response["status_details"] is None)
     if response["status"] == "failed":
@@ -163,6 +219,9 @@ def _check_done(response: Event, responses: dict[str, Event]) -> None:
     inputs, made = usage["input_token_details"], usage["output_token_details"]
     assert usage["input_tokens"] == inputs["text_tokens"] + inputs["audio_tokens"] + inputs["image_tokens"]
     assert usage["output_tokens"] == made["text_tokens"] + made["audio_tokens"]
+    cached = inputs["cached_tokens_details"]
+    assert inputs["cached_tokens"] == sum(cached.values())
+    assert all(cached[kind] <= inputs[kind] for kind in cached)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import given, settings, strategies as st
 
-from trio_realtime.testing import ScriptedTurn, Simulator, calls, fails, incomplete, load_voice, says
+from trio_realtime.testing import ScriptedTurn, Simulator, calls, calls_mcp, fails, incomplete, load_voice, says
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
@@ -62,9 +62,11 @@ SCRIPT: list[ScriptedTurn] = [
     says("First I talk for some time."),
     calls("f", {"x": 1}),
     [says("Then both."), calls("g"), calls("h", "not json")],
+    calls_mcp("docs", "search", {"q": "x"}, output="Found."),
     fails(),
-    [says("Cut"), incomplete()],
+    [says("Cut"), calls_mcp("docs", "delete", error="Not allowed"), incomplete()],
 ]
+MCP_TOOLS: dict[str, list[dict[str, Any]]] = {"docs": [{"name": "search"}, {"name": "delete"}]}
 
 
 def test_messages_of_any_shape_get_an_error_that_names_them(drive: Any) -> None:
@@ -91,19 +93,6 @@ def test_messages_that_are_no_events_are_refused(drive: Any) -> None:
     check()
 
 
-@st.composite
-def commands(draw: st.DrawFn) -> list[tuple[str, Any]]:
-    step = st.one_of(
-        st.tuples(st.just("wait"), st.sampled_from([0.0, 0.05, 0.3, 1.0, 20.0])),
-        st.tuples(st.just("hear"), st.integers(0, len(AUDIO) - 1)),
-        st.tuples(st.just("silence"), st.integers(1, 12)),
-        st.tuples(st.sampled_from(["say", "insert", "delete", "retrieve", "truncate"]), st.integers(0, 9)),
-        st.tuples(st.sampled_from(["respond", "cancel", "beside", "commit", "clear"]), st.just(0)),
-        st.tuples(st.just("configure"), st.integers(0, 7)),
-    )
-    return draw(st.lists(step, max_size=30))
-
-
 CONFIGURATIONS: list[dict[str, Any]] = [
     {"output_modalities": ["text"]},
     {"output_modalities": ["audio"]},
@@ -113,7 +102,25 @@ CONFIGURATIONS: list[dict[str, Any]] = [
     {"audio": {"input": {"turn_detection": {"type": "semantic_vad", "eagerness": "high"}}}},
     {"audio": {"input": {"transcription": {"model": "gpt-4o-transcribe"}}}},
     {"max_output_tokens": 12},
+    {"tools": [{"type": "mcp", "server_label": "docs", "server_url": "https://mcp.example"}]},
+    {"tools": [{"type": "mcp", "server_label": "docs", "server_url": "u", "require_approval": "never"}]},
+    {"truncation": {"type": "retention_ratio", "retention_ratio": 0.5, "token_limits": {"post_instructions": 60}}},
+    {"truncation": "disabled"},
 ]
+
+
+@st.composite
+def commands(draw: st.DrawFn) -> list[tuple[str, Any]]:
+    step = st.one_of(
+        st.tuples(st.just("wait"), st.sampled_from([0.0, 0.05, 0.3, 1.0, 20.0])),
+        st.tuples(st.just("hear"), st.integers(0, len(AUDIO) - 1)),
+        st.tuples(st.just("silence"), st.integers(1, 12)),
+        st.tuples(st.sampled_from(["say", "insert", "delete", "retrieve", "truncate"]), st.integers(0, 9)),
+        st.tuples(st.sampled_from(["respond", "cancel", "beside", "commit", "clear", "clear output"]), st.just(0)),
+        st.tuples(st.just("approve"), st.integers(0, 3)),
+        st.tuples(st.just("configure"), st.integers(0, len(CONFIGURATIONS) - 1)),
+    )
+    return draw(st.lists(step, max_size=30))
 
 
 def run_step(client: Any, step: str, argument: Any) -> None:
@@ -142,6 +149,13 @@ def run_step(client: Any, step: str, argument: Any) -> None:
             client.send("response.cancel")
         case "commit" | "clear":
             client.send(f"input_audio_buffer.{step}")
+        case "clear output":
+            client.send("output_audio_buffer.clear")
+        case "approve":
+            requests = [item["id"] for item in client.connection.items if item["type"] == "mcp_approval_request"]
+            request_id = requests[argument % len(requests)] if requests else "mcpr_none"
+            answer = {"type": "mcp_approval_response", "approval_request_id": request_id, "approve": argument != 1}
+            client.send("conversation.item.create", item=answer)
         case _:
             client.send("session.update", session={"type": "realtime", **CONFIGURATIONS[argument]})
 
@@ -149,10 +163,13 @@ def run_step(client: Any, step: str, argument: Any) -> None:
 def test_any_conversation_keeps_the_order(drive: Any, wire: Any) -> None:
     @settings(deadline=None, max_examples=150)
     @given(
-        steps=commands(), model=st.sampled_from(["gpt-realtime-2.1", "gpt-realtime"]), pace=st.sampled_from([0, 0.2, 1])
+        steps=commands(),
+        query=st.sampled_from([{"model": "gpt-realtime-2.1"}, {"model": "gpt-realtime"}, {"call_id": "rtc_1"}]),
+        pace=st.sampled_from([0, 0.2, 1]),
+        max_input_tokens=st.sampled_from([None, 100]),
     )
-    def check(steps: list[tuple[str, Any]], model: str, pace: float) -> None:
-        client = drive(Simulator(SCRIPT, pace=pace), model=model)
+    def check(steps: list[tuple[str, Any]], query: dict[str, str], pace: float, max_input_tokens: int | None) -> None:
+        client = drive(Simulator(SCRIPT, pace=pace, mcp_tools=MCP_TOOLS, max_input_tokens=max_input_tokens), **query)
         for step, argument in steps:
             run_step(client, step, argument)
         # To the end of all that goes on (a server that is asked to speaks into the silence for ever).

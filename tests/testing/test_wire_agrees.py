@@ -39,6 +39,8 @@ from trio_realtime.wire.session_config import (
     Transcription,
 )
 
+from .agreement import check_kept
+
 
 def message(role: str, text: str) -> Message:
     part = OutputText(text=text) if role == "assistant" else InputText(text=text)
@@ -133,18 +135,4 @@ def test_the_codec_reads_what_the_simulator_sends(drive: Any) -> None:
         decoded: Any = Codec().decode(json.dumps(event).encode())
         assert type(decoded).__struct_config__.tag == event["type"]
         known = msgspec.to_builtins(decoded)
-        assert_kept(known, event)
-
-
-def assert_kept(known: Any, sent: Any, path: str = "") -> None:
-    """Check that what the struct knows is what was sent: nothing is changed, and only extras are missing."""
-    if isinstance(known, dict):
-        for key, value in known.items():
-            if value is not None or key in sent:
-                assert_kept(value, sent.get(key), f"{path}.{key}")
-    elif isinstance(known, list):
-        assert len(known) == len(sent), path
-        for index, value in enumerate(known):
-            assert_kept(value, sent[index], f"{path}[{index}]")
-    else:
-        assert known == sent, path
+        check_kept(known, event)

@@ -238,7 +238,9 @@ class ConversationItem:
         return before != self._stated()
 
     def _stated(self) -> tuple[object, ...]:
-        return (self.status, self.name, self.arguments, self.output, self.text, self.transcript, len(self._content))
+        error = self.wire.error if isinstance(self.wire, McpCall) else None
+        parts = (self.text, self.transcript, len(self._content))
+        return (self.status, self.name, self.arguments, self.output, error, *parts)
 
     def reconcile_part(self, index: int, wire: Part | ResponsePart, *, final: bool) -> None:
         """Take over what the server says of one content part."""

@@ -94,21 +94,32 @@ class ItemEvents:
     def _encoding_of(self, wire: Item, response_id: str | None) -> Encoding:
         return self._formats.input if getattr(wire, "role", "") == "user" else self._formats.output_of(response_id)
 
-    def complete_all(self, output: Iterable[Item], publish: list[Update]) -> None:
-        """A response is over, and states its items for the last time."""
+    def complete_all(self, output: Iterable[Item], publish: list[Update], *, cut_short: bool = False) -> None:
+        """A response is over, and states its items for the last time.
+
+        All are final but calls of tools of MCP servers: they run beside the response, which does not wait for them, and
+        `conversation.item.done` tells of their end. After a response that was cut short nothing else may come.
+        """
         for wire in output:
             item = self._conversation.get(wire.id or "")
             if item is not None:
                 if item.reconcile(wire, final=True) and item.completed:
                     publish.append(updates.ItemUpdated(item=item))
-                self.complete(item, publish)
+                if cut_short or not _runs(item.wire):
+                    self.complete(item, publish)
 
     def end_beside(self, response_id: str) -> bool:
         """A response is over; true if it was one beside the conversation."""
         item_ids = self.beside.pop(response_id, None)
         for item_id in item_ids or ():
             self._conversation.drop_detached(item_id)
+            self._remember_deleted(item_id)  # a call of a tool of an MCP server ends later, and is no item by then
         return item_ids is not None
+
+    def _remember_deleted(self, item_id: str) -> None:
+        self._deleted[item_id] = None
+        if len(self._deleted) > _MAX_DELETED:
+            del self._deleted[next(iter(self._deleted))]
 
     def complete(self, item: ConversationItem, publish: list[Update]) -> None:
         """Tell that an item is final, once."""
@@ -142,9 +153,7 @@ class ItemEvents:
         if not item_id:  # some servers do not say which; they delete in order
             item_id = next((request.key or "" for request in self._requests.outstanding("delete")), "")
         item = self._conversation.remove(item_id)
-        self._deleted[item_id] = None
-        if len(self._deleted) > _MAX_DELETED:
-            del self._deleted[next(iter(self._deleted))]
+        self._remember_deleted(item_id)
         settled = self._requests.confirm("delete", item, item_id)
         publish = () if item is None else (updates.ItemDeleted(item=item),)
         return Effects(publish=publish, settle=() if settled is None else (settled,), event=event)
@@ -176,6 +185,10 @@ _OF_RESPONSE = (server.ResponseOutputItemAdded, server.ResponseOutputItemDone)
 
 _MAX_DELETED = 256
 """Deleted items that are remembered, so that an event that was on its way does not bring them back."""
+
+
+def _runs(wire: Item) -> bool:
+    return isinstance(wire, McpCall) and wire.output is None and wire.error is None
 
 
 def _is_of_model(wire: Item) -> bool:

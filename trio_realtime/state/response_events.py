@@ -281,7 +281,8 @@ class ResponseEvents:
             over.add(self.sequencer.active_id or "")
         settle = (*(() if answered is None else answered[1:]), *self._settle_cancels(over, response))
         publish: list[Update] = []
-        self._items.complete_all(response.output or (), publish)
+        cut_short = response.status not in {"completed", None}
+        self._items.complete_all(response.output or (), publish, cut_short=cut_short)
         if response.usage is not None:
             self.usage = response.usage
             self.total_usage = added_usage((self.total_usage, response.usage))

@@ -7,18 +7,24 @@ async with serve_simulator(simulator) as server: ...  # on loopback; server.url,
 ```
 """
 
+from .dialect import Dialect as Dialect
+from .mcp import McpTools as McpTools
 from .memory_transport import MemoryTransport as MemoryTransport, memory_transport_pair as memory_transport_pair
 from .script import (
     Calls as Calls,
+    CallsMcp as CallsMcp,
     Fails as Fails,
+    Hears as Hears,
     Incomplete as Incomplete,
     ModelContext as ModelContext,
     Output as Output,
     Says as Says,
     ScriptedTurn as ScriptedTurn,
     calls as calls,
+    calls_mcp as calls_mcp,
     converses as converses,
     fails as fails,
+    hears as hears,
     incomplete as incomplete,
     says as says,
 )

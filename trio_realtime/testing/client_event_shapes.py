@@ -166,12 +166,53 @@ _MESSAGE = tagged(
     },
     tag="role",
 )
+_MCP_CALL: dict[str, Shape] = {
+    "type": any_json,
+    "id": _NEW_ID,
+    "server_label": _TEXT,
+    "name": _TEXT,
+    "arguments": _TEXT,
+}
+_MCP_FAILURE: dict[str, Shape] = {"type": any_json, "message": _TEXT}
+_MCP_CODED_FAILURE = record({**_MCP_FAILURE, "code": integer()}, required=["code", "message"])
+_MCP_ERROR = tagged(
+    {
+        "protocol_error": _MCP_CODED_FAILURE,
+        "tool_execution_error": record(_MCP_FAILURE, required=["message"]),
+        "http_error": _MCP_CODED_FAILURE,
+    }
+)
 _ITEMS: dict[str, Shape] = {
     "message": _MESSAGE,
     "function_call": record(
         {**_SHARED, "name": _TEXT, "arguments": _TEXT, "call_id": _NEW_ID}, required=["name", "arguments"]
     ),
     "function_call_output": record({**_SHARED, "call_id": _NEW_ID, "output": _TEXT}, required=["call_id", "output"]),
+    "mcp_list_tools": record(
+        {
+            "type": any_json,
+            "id": _NEW_ID,
+            "server_label": _TEXT,
+            "tools": array(
+                record(
+                    {
+                        "name": _TEXT,
+                        "input_schema": any_json,
+                        "description": nullable(_TEXT),
+                        "annotations": any_json,
+                    },
+                    required=["name", "input_schema"],
+                )
+            ),
+        },
+        required=["server_label", "tools"],
+    ),
+    "mcp_call": record(
+        {**_MCP_CALL, "output": nullable(_TEXT), "approval_request_id": nullable(_TEXT), "error": nullable(_MCP_ERROR)},
+        required=["id", "server_label", "name", "arguments"],
+    ),
+    "mcp_approval_request": record(_MCP_CALL, required=["id", "server_label", "name", "arguments"]),
+    # The official JavaScript client leaves out the id that the types demand.
     "mcp_approval_response": record(
         {"type": any_json, "id": _NEW_ID, "approval_request_id": _TEXT, "approve": boolean, "reason": nullable(_TEXT)},
         required=["approval_request_id", "approve"],

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from .conversation import Json, ServerConversation, ServerItem
+from .emit import Emit
 from .identifiers import IdCounter
 from .input_buffer import InputBuffer
 from .refusal import RefusedError
-from .response_stream import Emit
-from .script import Fails
-from .sound import QUESTION, SPEECH_MS_PER_CHARACTER
+from .script import Fails, Hears
+from .sound import SPEECH_MS_PER_CHARACTER
 from .speech_detector import SpeechDetector, SpeechStarted
 from .timeline import Steps, Timeline
 from .usage import tokenise, transcript_usage
@@ -46,7 +46,7 @@ class Listening:
         session: Json,
         conversation: ServerConversation,
         turns: Turns,
-        transcripts: Sequence[str | Fails],
+        speech: Iterator[Hears | Fails],
         pace: float,
         clock: Callable[[], float],
     ) -> None:
@@ -55,7 +55,7 @@ class Listening:
         self._timeline = timeline
         self._conversation = conversation
         self._turns = turns
-        self._transcripts = list(transcripts)
+        self._speech = speech
         self._pace = pace
         self._clock = clock
         self._session: Json = session
@@ -154,40 +154,48 @@ class Listening:
         content = [{"type": "input_audio", "transcript": None}]
         item = {"id": item_id, "type": "message", "status": "completed", "role": "user", "content": content}
         held = ServerItem(item, {0: bytearray(audio)}, self._buffer.format_type)
-        words = self.next_transcript() if audio else ""
-        held.heard = words if isinstance(words, str) else ""
+        said = next(self._speech) if audio else None
+        held.heard = said.text if isinstance(said, Hears) else ""
         previous = self._conversation.insert(held)
         self._emit("input_audio_buffer.committed", previous_item_id=previous, item_id=item_id)
         self._emit("conversation.item.added", previous_item_id=previous, item=held.shown())
         self._emit("conversation.item.done", previous_item_id=previous, item=held.shown())
         transcription: Json | None = self._input["transcription"]
-        if transcription is not None and audio:
-            self._timeline.add(self._clock(), self._transcribe(held, words, transcription["model"]))
+        if transcription is not None and said is not None:
+            self._timeline.add(self._clock(), self._transcribe(held, said, transcription["model"]))
 
     # --- transcription -----------------------------------------------------------------------------------------
 
-    def next_transcript(self) -> str | Fails:
-        """Say what the user says next, by the script."""
-        return self._transcripts.pop(0) if self._transcripts else QUESTION
-
-    def _transcribe(self, held: ServerItem, words: str | Fails, model: str) -> Steps:
+    def _transcribe(self, held: ServerItem, said: Hears | Fails, model: str) -> Steps:
         event, ids = "conversation.item.input_audio_transcription", {"item_id": held.id, "content_index": 0}
-        if isinstance(words, Fails):
-            error = {"type": words.type, "code": words.code, "message": words.message, "param": None}
+        if isinstance(said, Fails):
+            error = {"type": said.type, "code": said.code, "message": said.message, "param": None}
             self._emit(f"{event}.failed", **ids, error=error)
             return
         confidence = self._session["include"] is not None
         logprobs: list[Json] = []
-        for token in tokenise(words):
-            yield len(token) * SPEECH_MS_PER_CHARACTER / 1000 * self._pace
-            log_probability = {"token": token, "logprob": -0.01, "bytes": list(token.encode(errors="replace"))}
-            logprobs.append(log_probability)
-            extra = {"logprobs": [log_probability]} if confidence else {}
-            self._emit(f"{event}.delta", **ids, delta=token, **extra, obfuscation="x" * max(1, 16 - len(token)))
-        held.item["content"][0]["transcript"] = words
-        usage = transcript_usage(model, words, held.audio_ms)
+        written = 0
+        for index, (speaker, text) in enumerate(said.segments):
+            began = written
+            for token in tokenise(f" {text}" if index else text):
+                yield len(token) * SPEECH_MS_PER_CHARACTER / 1000 * self._pace
+                written += len(token)
+                log_probability = {"token": token, "logprob": -0.01, "bytes": list(token.encode(errors="replace"))}
+                logprobs.append(log_probability)
+                extra: Json = {"logprobs": [log_probability]} if confidence else {}
+                self._emit(f"{event}.delta", **ids, delta=token, **extra, obfuscation="x" * max(1, 16 - len(token)))
+            if "diarize" in model:
+                # Who speaks for how long is told from the words: all characters take the same time.
+                seconds = held.audio_ms / 1000 / max(1, len(said.text))
+                times = {"start": round(began * seconds, 3), "end": round(written * seconds, 3)}
+                segment_id = self._ids.next("seg")
+                self._emit(f"{event}.segment", **ids, id=segment_id, text=text, speaker=speaker, **times)
+        held.item["content"][0]["transcript"] = said.text
+        usage = transcript_usage(model, said.text, held.audio_ms)
         extra = {"logprobs": logprobs} if confidence else {}
-        self._emit(f"{event}.completed", **ids, transcript=words, **extra, usage=usage)
+        if model == "gpt-transcribe":  # the one that says so
+            extra["languages"] = [{"code": code} for code in said.languages]
+        self._emit(f"{event}.completed", **ids, transcript=said.text, **extra, usage=usage)
 
     # --- silence -----------------------------------------------------------------------------------------------
 

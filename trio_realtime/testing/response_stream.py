@@ -3,6 +3,7 @@
 Theory of operation: `steps()` emits events and yields how many seconds pass before it goes on. Whoever drives it may
 stop between two steps, which is how a response is cancelled, and then calls `finish`. The order of events is the one
 that was observed on the wire: an output item is announced before it enters the conversation, but is done there first.
+A call of a tool of an MCP server is handed over when its arguments are complete, and outlives the response (see `mcp`).
 """
 
 from __future__ import annotations
@@ -11,22 +12,19 @@ from base64 import b64encode
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from .conversation import Json, ServerConversation, ServerItem
+from .emit import Emit
 from .identifiers import IdCounter
-from .script import Calls, Fails, Incomplete, Output, Says
+from .mcp import McpCall, McpServers
+from .output_buffer import OutputBuffer
+from .prompt_cache import PromptCache, Tokens
+from .script import Calls, CallsMcp, Fails, Incomplete, Output, Says
 from .sound import BYTES_PER_MS, SPEECH_MS_PER_CHARACTER, encode_pcm, speak
-from .usage import ASSISTANT_MS_PER_TOKEN, response_usage, tokenise
+from .usage import ASSISTANT_MS_PER_TOKEN, context_pieces, item_tokens, response_usage, tokenise
 
 _SECONDS_PER_CHARACTER = SPEECH_MS_PER_CHARACTER / 1000
-
-
-class Emit(Protocol):
-    """Sends one event, whose `event_id` it adds."""
-
-    def __call__(self, event_type: str, /, **fields: Any) -> None:
-        """Send an event of this type with these fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +68,7 @@ class ResponseStream:
         response: The wire's response object; its status says whether it is over.
         out_of_band: Whether it stands beside the conversation.
         audio_ms: How much audio it has made.
+        spoken: The items that hold it, in order.
     """
 
     def __init__(
@@ -79,27 +78,35 @@ class ResponseStream:
         delivery: Delivery,
         *,
         conversation: ServerConversation,
+        mcp: McpServers,
+        cache: PromptCache,
+        sound: OutputBuffer | None,
         out_of_band: bool,
         settings: Mapping[str, Any],
         seen: Sequence[ServerItem],
         outputs: Sequence[Output],
-        interleaves: bool,
+        reasons: bool,
         response: Json,
     ) -> None:
         self._emit = emit
         self._ids = ids
         self._delivery = delivery
         self._conversation = conversation
+        self._mcp = mcp
+        self._cache = cache
+        self._sound = sound
         self._settings = settings
         self._outputs = outputs
-        self._interleaves = interleaves
-        self._seen = tuple(seen)
+        self._reasons = reasons  # these models interleave their outputs, and say which words are a comment
+        self._context = context_pieces(settings, seen)
+        self._cached = cache.cached(self._context)
         self._tokens = [0, 0]
         self._open: list[_OpenOutput] = []
-        self._output_count = 0
+        self._made: list[ServerItem] = []
         self.response = response
         self.out_of_band = out_of_band
         self.audio_ms: int = 0
+        self.spoken: list[ServerItem] = []
         self.steps: Generator[float, None, None] = self._run()
         emit("response.created", response=deepcopy(response))
 
@@ -115,19 +122,24 @@ class ResponseStream:
 
     def _run(self) -> Generator[float, None, None]:
         try:
-            for output in self._outputs:
+            for index, output in enumerate(self._outputs):
                 match output:
                     case Says():
-                        yield from self._say(output)
+                        calls_follow = any(isinstance(each, Calls | CallsMcp) for each in self._outputs[index + 1 :])
+                        yield from self._say(output, "commentary" if calls_follow else "final_answer")
                     case Calls():
                         yield from self._call(output)
+                    case CallsMcp():
+                        yield from self._call_mcp(output)
                     case Fails(code=code, message=message, type=kind):
                         error = {"type": kind, "code": code, "message": message}
                         raise _CutShortError("failed", {"type": "failed", "error": error})
                     case Incomplete(reason=reason):
                         raise _CutShortError("incomplete", {"type": "incomplete", "reason": reason})
                     case _:
-                        raise TypeError(f"a script is made of says, calls, fails and incomplete, not of {output!r}")
+                        raise TypeError(
+                            f"a script is made of says, calls, calls_mcp, fails and incomplete, not of {output!r}"
+                        )
         except _CutShortError as cut:
             self._finish(cut.status, cut.details)
         else:
@@ -135,9 +147,10 @@ class ResponseStream:
 
     # --- streaming ---------------------------------------------------------------------------------------------
 
-    def _say(self, output: Says) -> Iterator[float]:
+    def _say(self, output: Says, phase: str) -> Iterator[float]:
         spoken = self._settings["output_modalities"] == ["audio"]
-        opened = self._open_output({"type": "message", "status": "in_progress", "role": "assistant", "content": []})
+        item: Json = {"type": "message", "status": "in_progress", "role": "assistant", "content": []}
+        opened = self._open_output(item | {"phase": phase} if self._reasons else item)
         part = {"type": "audio", "transcript": ""} if spoken else {"type": "text", "text": ""}
         self._emit("response.content_part.added", **self._part_ids(opened), part=part)
         opened.held.item["content"] = [
@@ -174,12 +187,14 @@ class ResponseStream:
             if chunk:
                 self._spend(audio=-(-chunk_ms // ASSISTANT_MS_PER_TOKEN))
                 opened.held.audio.setdefault(0, bytearray()).extend(chunk)
+                if opened.held not in self.spoken:
+                    self.spoken.append(opened.held)
                 self.audio_ms += chunk_ms
-                if not self._delivery.sideband:
+                if self._sound is None:
                     delta = b64encode(chunk).decode()
                     self._emit("response.output_audio.delta", **self._part_ids(opened), delta=delta)
                 elif self.audio_ms == chunk_ms:
-                    self._emit("output_audio_buffer.started", response_id=self.id)
+                    self._sound.begin(self.id, self.spoken)
 
     def _transcribe(self, opened: _OpenOutput, token: str) -> None:
         opened.written += token
@@ -191,7 +206,8 @@ class ResponseStream:
             case bytes() as pcm:
                 return encode_pcm(pcm, format_type)
             case None:
-                duration_ms = len(output.text) * SPEECH_MS_PER_CHARACTER
+                speed: float = self._settings["audio"]["output"]["speed"]
+                duration_ms = round(len(output.text) * SPEECH_MS_PER_CHARACTER / speed)
             case seconds:
                 duration_ms = round(seconds * 1000)
         return speak(duration_ms, format_type, after_ms=self.audio_ms)
@@ -200,14 +216,26 @@ class ResponseStream:
         call_id = output.call_id or self._ids.next("call")
         item = {"type": "function_call", "status": "in_progress", "name": output.name, "call_id": call_id}
         opened = self._open_output({**item, "arguments": ""})
-        for start in range(0, len(output.arguments), 4):
-            token = output.arguments[start : start + 4]
+        yield from self._argue(opened, output.arguments, "response.function_call_arguments.delta")
+        yield 0.0
+
+    def _call_mcp(self, output: CallsMcp) -> Iterator[float]:
+        item: Json = {"type": "mcp_call", "server_label": output.server_label, "name": output.name, "arguments": ""}
+        opened = self._open_output({**item, "approval_request_id": None, "output": None, "error": None})
+        yield from self._argue(opened, output.arguments, "response.mcp_call_arguments.delta")
+        self._open.remove(opened)
+        self._end_arguments(opened)
+        call = McpCall(opened.held, opened.index, self.id, opened.previous_item_id, not self.out_of_band, output)
+        self._mcp.call(call, self._settings["tools"])
+
+    def _argue(self, opened: _OpenOutput, arguments: str, event_type: str) -> Iterator[float]:
+        for start in range(0, len(arguments), 4):
+            token = arguments[start : start + 4]
             yield len(token) * _SECONDS_PER_CHARACTER * self._delivery.pace
             self._spend(text=1)
             opened.written += token
             opened.held.item["arguments"] = opened.written
-            self._emit_text("response.function_call_arguments.delta", token, **self._call_ids(opened))
-        yield 0.0
+            self._emit_text(event_type, token, **self._argument_ids(opened))
 
     def _emit_text(self, event_type: str, delta: str, **ids: Any) -> None:
         # The real server pads its text deltas, so that their size does not tell their words.
@@ -223,11 +251,11 @@ class ResponseStream:
     # --- items -------------------------------------------------------------------------------------------------
 
     def _open_output(self, item: Json) -> _OpenOutput:
-        if not self._interleaves:
+        if not self._reasons:
             self._close_outputs("completed")
-        held = ServerItem({"id": self._ids.next("item"), **item})
-        opened = _OpenOutput(self._output_count, held, None)
-        self._output_count += 1
+        held = ServerItem({"id": self._ids.next("mcp" if item["type"] == "mcp_call" else "item"), **item})
+        opened = _OpenOutput(len(self._made), held, None)
+        self._made.append(held)
         self._open.append(opened)
         self._emit("response.output_item.added", response_id=self.id, output_index=opened.index, item=held.shown())
         if not self.out_of_band:
@@ -245,15 +273,9 @@ class ResponseStream:
 
     def _close_output(self, opened: _OpenOutput, status: str) -> None:
         item = opened.held.item
-        item["status"] = status
-        if item["type"] == "function_call":
-            self._emit(
-                "response.function_call_arguments.done",
-                **self._call_ids(opened),
-                name=item["name"],
-                arguments=opened.written,
-            )
-        else:
+        if "status" in item:
+            item["status"] = status
+        if item["type"] == "message":
             ids = self._part_ids(opened)
             if item["content"][0]["type"] == "output_audio":
                 self._emit("response.output_audio.done", **ids)
@@ -263,28 +285,29 @@ class ResponseStream:
                 self._emit("response.output_text.done", **ids, text=opened.written)
                 part = {"type": "text", "text": opened.written}
             self._emit("response.content_part.done", **ids, part=part)
+        else:
+            self._end_arguments(opened)
         if not self.out_of_band and opened.held in self._conversation.items:
             self._emit("conversation.item.done", previous_item_id=opened.previous_item_id, item=opened.held.shown())
         shown = opened.held.shown()
         self._emit("response.output_item.done", response_id=self.id, output_index=opened.index, item=shown)
-        self.response["output"].append(deepcopy(shown))
+
+    def _end_arguments(self, opened: _OpenOutput) -> None:
+        item, ids = opened.held.item, self._argument_ids(opened)
+        if item["type"] == "mcp_call":
+            self._emit("response.mcp_call_arguments.done", **ids, arguments=opened.written)
+        else:
+            self._emit("response.function_call_arguments.done", **ids, name=item["name"], arguments=opened.written)
 
     def _part_ids(self, opened: _OpenOutput) -> Json:
-        return {
-            "response_id": self.id,
-            "item_id": opened.held.id,
-            "output_index": opened.index,
-            "content_index": 0,
-        }
+        return {**self._ids_of(opened), "content_index": 0}
 
-    def _call_ids(self, opened: _OpenOutput) -> Json:
-        call_id: str = opened.held.item["call_id"]
-        return {
-            "response_id": self.id,
-            "item_id": opened.held.id,
-            "output_index": opened.index,
-            "call_id": call_id,
-        }
+    def _argument_ids(self, opened: _OpenOutput) -> Json:
+        item = opened.held.item
+        return self._ids_of(opened) | ({"call_id": item["call_id"]} if item["type"] == "function_call" else {})
+
+    def _ids_of(self, opened: _OpenOutput) -> Json:
+        return {"response_id": self.id, "item_id": opened.held.id, "output_index": opened.index}
 
     # --- the end -----------------------------------------------------------------------------------------------
 
@@ -292,9 +315,10 @@ class ResponseStream:
         self._close_outputs("completed" if status == "completed" else "incomplete")
         self.response["status"] = status
         self.response["status_details"] = details
+        self.response["output"] = [held.shown() for held in self._made]
         if status != "failed":  # the real server has no usage for some failures
             text, audio = self._tokens
-            self.response["usage"] = response_usage(
-                self._seen, self._settings["instructions"], self._settings["tools"], (text, audio)
-            )
+            context = sum((tokens for _, tokens in self._context), Tokens())
+            self.response["usage"] = response_usage(context, self._cached, (text, audio))
+            self._cache.add([*self._context, *((held.id, item_tokens(held)) for held in self._made)])
         self._emit("response.done", response=deepcopy(self.response))

@@ -6,6 +6,7 @@ from copy import deepcopy
 from typing import Any
 
 from .conversation import Json
+from .refusal import RefusedError
 from .sound import PCM
 
 DEFAULT_INSTRUCTIONS = (
@@ -86,10 +87,17 @@ def transcription_session(session_id: str, expires_at: int) -> Json:
     }
 
 
+_WITHOUT_TURNS = {"gpt-realtime-whisper", "gpt-live-transcribe"}
+"""Models that transcribe without turns, in sessions that only transcribe."""
+
+
 def updated_session(session: Json, update: Json) -> Json:
     """Apply a valid `session.update`: what it leaves out stays; returns a new configuration.
 
     Empty instructions bring back the default ones, as they do on the real server.
+
+    Raises:
+        RefusedError: A session that only transcribes is to detect turns, with a model that has none.
     """
     result = deepcopy(session)
     update = deepcopy(update)
@@ -101,7 +109,21 @@ def updated_session(session: Json, update: Json) -> Json:
         current = result["audio"][direction]
         for key, value in change.items():
             current[key] = _merged(key, current.get(key), value)
+    if result["type"] == "transcription":
+        _leave_out_turns(result["audio"]["input"], audio.get("input", {}))
     return result
+
+
+def _leave_out_turns(settings: Json, change: Json) -> None:
+    transcription: Json = settings["transcription"] or {}
+    if transcription.get("model") not in _WITHOUT_TURNS:
+        return
+    if change.get("turn_detection") is not None:
+        raise RefusedError(
+            f"Turn detection is not supported with the transcription model '{transcription['model']}'.",
+            param="session.audio.input.turn_detection",
+        )
+    settings["turn_detection"] = None
 
 
 def _merged(key: str, current: Any, value: Any) -> Any:

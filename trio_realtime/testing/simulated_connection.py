@@ -9,28 +9,34 @@ what goes out are plain dicts.
 from __future__ import annotations
 
 import json
-from base64 import b64decode
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Any, cast
 
 from ..transport import Closed
 from .client_event_shapes import CLIENT_EVENT, MAX_APPEND_BYTES
-from .conversation import Json, ServerConversation, ServerItem
+from .context_window import ContextWindow, max_input_tokens
+from .conversation import Json, ServerConversation
+from .dialect import Dialect, compatible
+from .encoded_audio import decoded_audio
 from .identifiers import IdCounter
+from .items import Items
 from .json_shape import type_name
 from .listening import Listening
+from .mcp import McpServers, McpTools
 from .refusal import RefusedError
-from .response_stream import Delivery, ResponseStream
-from .script import Fails, ModelContext, ScriptedTurn, converses, outputs_of
-from .session_settings import realtime_session, response_settings, transcription_session, updated_session
-from .sound import PCM
-from .timeline import Steps, Timeline
+from .response_stream import Delivery
+from .responses import Responses
+from .script import Fails, Hears, ScriptedTurn, hears
+from .session_settings import realtime_session, transcription_session, updated_session
+from .sound import QUESTION
+from .timeline import Timeline
 
-_TOKENS_PER_MINUTE = 15_000_000
 _REMEMBERED_EVENTS = 1_000
+_KEYS = frozenset("0123456789*#ABCD")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +44,13 @@ class Behaviour:
     """What a `Simulator` was told, for each of its connections."""
 
     script: tuple[ScriptedTurn, ...]
-    transcripts: tuple[str | Fails, ...]
+    transcripts: tuple[str | Hears | Fails, ...]
     pace: float
     audio_delta_ms: int
     max_duration: float
+    mcp_tools: McpTools
+    max_input_tokens: int | None
+    dialect: Dialect
 
 
 class SimulatedConnection:
@@ -52,6 +61,8 @@ class SimulatedConnection:
         session: The effective configuration, in the wire's shape.
         received: The last client events that were JSON objects, oldest first, refused or not.
         closed: Why the server has closed the connection, once it has; nothing is answered any more.
+        wake: Called when `say` or `press_key` has something to send although nobody asked. Whoever gives the connection
+            its time sets it, to call `advance` soon.
     """
 
     def __init__(
@@ -60,57 +71,120 @@ class SimulatedConnection:
         self.query = query
         self.received: deque[Json] = deque(maxlen=_REMEMBERED_EVENTS)
         self.closed: Closed | None = None
+        self.wake: Callable[[], None] = _nobody_waits
         self._behaviour = behaviour
-        self._delivery = Delivery(behaviour.pace, behaviour.audio_delta_ms, sideband="call_id" in query)
         self._now = now
+        self._unix_time_at_0 = unix_time - now
         self._expires = now + behaviour.max_duration
-        self._ids = IdCounter(seed)
+        self._ids = ids = IdCounter(seed)
         self._outgoing: list[Json] = []
-        self._timeline = Timeline()
-        self._conversation = ServerConversation()
-        self._conversation_id = self._ids.next("conv")
-        self._responses: dict[str, tuple[ResponseStream, Steps, float]] = {}  # those under way, and since when
-        self._response_count = 0
-        self._answer_is_due = False
-        self._has_spoken = False
-        expires_at = int(unix_time + behaviour.max_duration)
-        session_id = self._ids.next("sess")
+        self._timeline = timeline = Timeline()
+        self._conversation = conversation = ServerConversation()
+        session_id, expires_at = ids.next("sess"), int(unix_time + behaviour.max_duration)
+        model = query.get("model", "gpt-realtime-2.1")
         self.session: Json = (
             transcription_session(session_id, expires_at)
             if "intent" in query
-            else realtime_session(session_id, query.get("model", "gpt-realtime-2.1"), expires_at)
+            else realtime_session(session_id, model, expires_at)
+        )
+        speech = _speech(behaviour.transcripts)
+        self._mcp = McpServers(
+            self._emit,
+            ids,
+            timeline,
+            conversation=conversation,
+            offered=behaviour.mcp_tools,
+            pace=behaviour.pace,
+            clock=self._clock,
+        )
+        self._items = Items(
+            self._emit,
+            ids,
+            conversation=conversation,
+            mcp=self._mcp,
+            speech=speech,
+            input_format=lambda: str(self.session["audio"]["input"]["format"]["type"]),
+        )
+        self._responses = Responses(
+            self._emit,
+            ids,
+            timeline,
+            script=behaviour.script,
+            delivery=Delivery(behaviour.pace, behaviour.audio_delta_ms, sideband="call_id" in query),
+            conversation=conversation,
+            items=self._items,
+            mcp=self._mcp,
+            window=ContextWindow(behaviour.max_input_tokens or max_input_tokens(model)),
+            session=lambda: self.session,
+            silence=lambda: self._listening,
+            clock=self._clock,
         )
         self._listening = Listening(
             self._emit,
-            self._ids,
-            self._timeline,
+            ids,
+            timeline,
             session=self.session,
-            conversation=self._conversation,
-            turns=self,
-            transcripts=behaviour.transcripts,
+            conversation=conversation,
+            turns=self._responses,
+            speech=speech,
             pace=behaviour.pace,
-            clock=lambda: self._now,
+            clock=self._clock,
         )
         self._handlers: dict[str, Callable[[Json], None]] = {
             "session.update": self._update_session,
             "input_audio_buffer.append": self._append_audio,
             "input_audio_buffer.commit": lambda event: self._listening.commit(),
             "input_audio_buffer.clear": lambda event: self._listening.clear(),
-            "conversation.item.create": self._create_item,
-            "conversation.item.retrieve": self._retrieve_item,
-            "conversation.item.truncate": self._truncate_item,
-            "conversation.item.delete": self._delete_item,
-            "response.create": self._create_response,
-            "response.cancel": self._cancel_response,
-            "output_audio_buffer.clear": self._clear_output,
+            "conversation.item.create": self._items.create,
+            "conversation.item.retrieve": self._items.retrieve,
+            "conversation.item.truncate": self._items.truncate,
+            "conversation.item.delete": self._items.delete,
+            "response.create": self._responses.create,
+            "response.cancel": self._responses.cancel,
+            "output_audio_buffer.clear": lambda event: self._responses.clear_output(),
         }
-        if not self._delivery.sideband:
+        if "call_id" not in query:
             self._emit("session.created", session=deepcopy(self.session))
 
     @property
     def items(self) -> list[Json]:
         """The server's own view of the conversation, in order, without audio."""
         return [held.shown() for held in self._conversation.items]
+
+    # --- what nobody asked for -----------------------------------------------------------------------------------
+
+    def say(self, event_type: str, /, **fields: Any) -> None:
+        """Send an event out of turn, in order with all others: what the real server never says, or says elsewhere.
+
+        It is sent as it is, whatever the dialect, and changes nothing in the server. After the connection was closed
+        nothing is sent.
+
+        Args:
+            event_type: Its type, known or not.
+            fields: Its fields; without an `event_id` it gets the next one.
+        """
+        self._say_out_of_turn({"type": event_type, "event_id": self._ids.next("event"), **fields})
+
+    def press_key(self, key: str) -> None:
+        """Press a key of the telephone whose call this sideband connection watches.
+
+        Raises:
+            ValueError: It is no key, or there is no telephone.
+        """
+        if "call_id" not in self.query:
+            raise ValueError("only a call has keys: connect with ?call_id=")
+        if key not in _KEYS:
+            raise ValueError(f"a key is one of 0-9, *, # and A-D, not {key!r}")
+        received_at = int(self._unix_time_at_0 + self._now)
+        # The only event without an id.
+        self._say_out_of_turn(
+            {"type": "input_audio_buffer.dtmf_event_received", "event": key, "received_at": received_at}
+        )
+
+    def _say_out_of_turn(self, event: Json) -> None:
+        if self.closed is None:
+            self._outgoing.append(event)
+            self.wake()
 
     # --- time --------------------------------------------------------------------------------------------------
 
@@ -166,8 +240,15 @@ class SimulatedConnection:
         sent, self._outgoing = self._outgoing, []
         return sent
 
+    def _clock(self) -> float:
+        return self._now
+
     def _emit(self, event_type: str, /, **fields: Any) -> None:
-        self._outgoing.append({"type": event_type, "event_id": self._ids.next("event"), **fields})
+        event = {"type": event_type, "event_id": self._ids.next("event"), **fields}
+        if self._behaviour.dialect == "openai":
+            self._outgoing.append(event)
+        else:
+            self._outgoing += compatible(event, self._responses.conversation_id, self._ids.next)
 
     def _emit_error(self, refusal: RefusedError, event_id: str | None) -> None:
         error = {
@@ -195,236 +276,42 @@ class SimulatedConnection:
         if tracing is not None and update.get("tracing", tracing) != tracing:
             raise RefusedError("Tracing cannot be modified once it is enabled.", param="session.tracing")
         session = updated_session(self.session, update)
-        if self._has_spoken and session["audio"]["output"]["voice"] != self.session["audio"]["output"]["voice"]:
+        if session["type"] == "realtime":
+            self._check_output(session["audio"]["output"])
+        self.session = session
+        self._listening.reconfigure(session)
+        self._emit("session.updated", session=deepcopy(session))
+        self._mcp.list_new(session.get("tools", ()))
+
+    def _check_output(self, output: Json) -> None:
+        before: Json = self.session["audio"]["output"]
+        if self._responses.has_spoken and output["voice"] != before["voice"]:
             raise RefusedError(
                 "Cannot update a conversation's voice if assistant audio is present.",
                 code="cannot_update_voice",
                 param="session.audio.output.voice",
             )
-        self.session = session
-        self._listening.reconfigure(session)
-        self._emit("session.updated", session=deepcopy(session))
+        if self._responses.active is not None and output["speed"] != before["speed"]:
+            raise RefusedError(
+                "The speed cannot be changed while a response is in progress.", param="session.audio.output.speed"
+            )
 
     # --- input audio -------------------------------------------------------------------------------------------
 
     def _append_audio(self, event: Json) -> None:
-        audio = self._decoded_audio(event["audio"], "audio")
+        audio = decoded_audio(event["audio"], "audio", self.session["audio"]["input"]["format"]["type"])
         if len(audio) > MAX_APPEND_BYTES:
             raise RefusedError(f"The audio of one event must not exceed {MAX_APPEND_BYTES} bytes.", param="audio")
         self._listening.append(audio)
 
-    def _decoded_audio(self, encoded: str, param: str) -> bytes:
-        try:
-            audio = b64decode(encoded, validate=True)
-        except ValueError:
-            raise RefusedError(
-                f"Invalid '{param}'. Expected base64-encoded audio bytes but got something else.", param=param
-            ) from None
-        if self.session["audio"]["input"]["format"]["type"] == PCM and len(audio) % 2:
-            raise RefusedError(f"Invalid '{param}'. 16-bit audio has an even number of bytes.", param=param)
-        return audio
 
-    # --- items -------------------------------------------------------------------------------------------------
+def _nobody_waits() -> None:
+    """Whoever gives the connection its time asks it often enough."""
 
-    def _create_item(self, event: Json) -> None:
-        previous_item_id: str | None = event.get("previous_item_id")
-        if previous_item_id not in {None, "root"}:
-            self._find(previous_item_id, "previous_item_id")
-        held = self._new_item(event["item"], "item")
-        if self._conversation.find(held.id) is not None:
-            raise RefusedError(f"Item with item_id '{held.id}' already exists.", param="item.id")
-        if held.item["type"] == "function_call_output" and not self._knows_call(held.item["call_id"]):
-            raise RefusedError(
-                f"Tool call ID '{held.item['call_id']}' not found in conversation.",
-                code="invalid_tool_call_id",
-                param="item.call_id",
-            )
-        previous = self._conversation.insert(held, after=previous_item_id)
-        self._emit("conversation.item.added", previous_item_id=previous, item=held.shown())
-        self._emit("conversation.item.done", previous_item_id=previous, item=held.shown())
 
-    def _new_item(self, given: Json, path: str) -> ServerItem:
-        if given["type"] == "mcp_approval_response":
-            raise RefusedError("There is no such approval request.", param=f"{path}.approval_request_id")
-        item: Json = {"id": given.get("id") or self._ids.next("item"), "type": given["type"]}
-        if given["type"] != "function_call_output":
-            item["status"] = given.get("status", "completed")
-        left_out = {"id", "type", "status", "object"}
-        item.update({key: deepcopy(value) for key, value in given.items() if key not in left_out})
-        if given["type"] == "function_call":
-            item.setdefault("call_id", self._ids.next("call"))
-        held = ServerItem(item, format_type=self.session["audio"]["input"]["format"]["type"])
-        for index, part in enumerate(item.get("content", ())):
-            words = part.get("text", "")
-            if part["type"] == "input_audio":
-                audio = self._decoded_audio(part.pop("audio"), f"{path}.content[{index}].audio")
-                held.audio[index] = bytearray(audio)
-                words = part.setdefault("transcript", None) or self._listening.next_transcript()
-            if item["role"] == "user" and isinstance(words, str):
-                held.heard = f"{held.heard} {words}".strip()
-        return held
-
-    def _knows_call(self, call_id: str) -> bool:
-        calls = (held.item for held in self._conversation.items if held.item["type"] == "function_call")
-        return any(item["call_id"] == call_id for item in calls)
-
-    def _find(self, item_id: str | None, param: str) -> ServerItem:
-        held = self._conversation.find(item_id) if item_id is not None else None
-        if held is None:
-            raise RefusedError(f"Item with item_id '{item_id}' not found.", param=param)
-        return held
-
-    def _retrieve_item(self, event: Json) -> None:
-        self._emit("conversation.item.retrieved", item=self._find(event["item_id"], "item_id").retrieved())
-
-    def _truncate_item(self, event: Json) -> None:
-        held = self._find(event["item_id"], "item_id")
-        if held.item.get("role") != "assistant":
-            raise RefusedError("Only model output audio messages can be truncated.", param="item_id")
-        index, end_ms = event["content_index"], event["audio_end_ms"]
-        parts = held.item["content"]
-        if index >= len(parts) or parts[index]["type"] != "output_audio":
-            raise RefusedError("Only model output audio messages can be truncated.", param="content_index")
-        if not held.truncate(index, end_ms):
-            raise RefusedError(
-                f"Audio content of {held.audio_ms}ms is already shorter than {end_ms}ms", param="audio_end_ms"
-            )
-        parts[index].pop("transcript", None)
-        self._emit("conversation.item.truncated", item_id=held.id, content_index=index, audio_end_ms=end_ms)
-
-    def _delete_item(self, event: Json) -> None:
-        held = self._find(event["item_id"], "item_id")
-        self._conversation.items.remove(held)
-        self._emit("conversation.item.deleted", item_id=held.id)
-
-    # --- responses ---------------------------------------------------------------------------------------------
-
-    @property
-    def _active(self) -> ResponseStream | None:
-        """The response in the conversation; those beside it do not count."""
-        return next((stream for stream, _, _ in self._responses.values() if not stream.out_of_band), None)
-
-    def _create_response(self, event: Json) -> None:
-        if self.session["type"] != "realtime":
-            raise RefusedError("A transcription session makes no responses.", param="type")
-        params: Json = event.get("response", {})
-        conversation = params.get("conversation", "auto")
-        if conversation not in {"auto", "none", self._conversation_id}:
-            raise RefusedError(f"Invalid value: '{conversation}'.", param="response.conversation")
-        if conversation != "none" and (active := self._active) is not None:
-            raise RefusedError(
-                f"Conversation already has an active response in progress: {active.id}. Wait until the response is "
-                "finished before creating a new one.",
-                code="conversation_already_has_active_response",
-            )
-        seen = self._conversation.items
-        if "input" in params:
-            seen = [
-                self._find(given["id"], f"response.input[{index}].id")
-                if given["type"] == "item_reference"
-                else self._new_item(given, f"response.input[{index}]")
-                for index, given in enumerate(params["input"])
-            ]
-        self._begin_response(params, seen, out_of_band=conversation == "none")
-
-    def _begin_response(self, params: Json, seen: list[ServerItem], *, out_of_band: bool = False) -> None:
-        settings = response_settings(self.session, params)
-        script = self._behaviour.script
-        turn = script[self._response_count] if self._response_count < len(script) else converses
-        self._response_count += 1
-        context = ModelContext(
-            items=[held.shown() for held in seen],
-            heard=next((held.heard for held in reversed(seen) if held.item.get("role") == "user"), ""),
-            instructions=settings["instructions"],
-            tools=settings["tools"],
-            tool_choice=settings["tool_choice"],
-            metadata=params.get("metadata") or {},
-        )
-        output = settings["audio"]["output"]
-        response: Json = {
-            "object": "realtime.response",
-            "id": self._ids.next("resp"),
-            "status": "in_progress",
-            "status_details": None,
-            "output": [],
-            "conversation_id": None if out_of_band else self._conversation_id,
-            "output_modalities": settings["output_modalities"],
-            "max_output_tokens": settings["max_output_tokens"],
-            "audio": {"output": {"format": output["format"], "voice": output["voice"]}},
-            "usage": None,
-            "metadata": params.get("metadata"),
-        }
-        stream = ResponseStream(
-            self._emit,
-            self._ids,
-            self._delivery,
-            conversation=self._conversation,
-            out_of_band=out_of_band,
-            settings=settings,
-            seen=seen,
-            outputs=outputs_of(turn, context),
-            interleaves=str(self.session["model"]).startswith("gpt-realtime-2"),
-            response=response,
-        )
-        if not out_of_band:
-            self._listening.response_began()
-        steps = self._play(stream)
-        self._responses[stream.id] = stream, steps, self._now
-        self._timeline.add(self._now, steps)
-
-    def _play(self, stream: ResponseStream) -> Steps:
-        yield from stream.steps
-        self._end_response(stream)
-
-    def _end_response(self, stream: ResponseStream) -> None:
-        _, _, began = self._responses.pop(stream.id)
-        usage: Json = stream.response["usage"] or {"total_tokens": 0}
-        remaining = _TOKENS_PER_MINUTE - usage["total_tokens"]
-        limits = {"name": "tokens", "limit": _TOKENS_PER_MINUTE, "remaining": remaining, "reset_seconds": 0.004}
-        self._emit("rate_limits.updated", rate_limits=[limits])
-        if stream.audio_ms:
-            self._has_spoken = True
-            if self._delivery.sideband:
-                self._emit("output_audio_buffer.stopped", response_id=stream.id)
-        if stream.out_of_band:
-            return
-        self._listening.response_ended(max(self._now, began + stream.audio_ms / 1000))
-        if self._answer_is_due:
-            self._answer_is_due = False
-            self._begin_response({}, self._conversation.items)
-
-    def _stop_response(self, response_id: str, reason: str) -> None:
-        stream, steps, _ = self._responses[response_id]
-        self._timeline.remove(steps)
-        stream.cancel(reason)
-        self._end_response(stream)
-
-    def _cancel_response(self, event: Json) -> None:
-        active = self._active
-        response_id = event.get("response_id", active.id if active is not None else None)
-        if response_id not in self._responses:
-            raise RefusedError("Cancellation failed: no active response found", code="response_cancel_not_active")
-        self._stop_response(response_id, "client_cancelled")
-
-    def _clear_output(self, event: Json) -> None:
-        if not self._delivery.sideband:
-            raise RefusedError("output_audio_buffer.clear is for WebRTC and SIP calls only.", param="type")
-        active = self._active
-        self._emit("output_audio_buffer.cleared", response_id=active.id if active is not None else "")
-
-    def user_began(self) -> None:
-        """See `Turns`: the server's turn detection interrupts the response."""
-        if (active := self._active) is not None:
-            self._stop_response(active.id, "turn_detected")
-
-    def user_ended(self) -> None:
-        """See `Turns`: answer now, or after the response that goes on because it was not to be interrupted."""
-        if self.session["type"] != "realtime":
-            return
-        if self._active is not None:
-            self._answer_is_due = True
-        else:
-            self._begin_response({}, self._conversation.items)
+def _speech(transcripts: Sequence[str | Hears | Fails]) -> Iterator[Hears | Fails]:
+    """All that the user ever says, by the script and after it."""
+    return chain((hears(each) if isinstance(each, str) else each for each in transcripts), repeat(hears(QUESTION)))
 
 
 def _refused_constant(name: str) -> float:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import get_args
 
 from ..errors import ConfigError
-from .script import Fails, ScriptedTurn
+from .dialect import Dialect
+from .mcp import McpTools
+from .script import Fails, Hears, ScriptedTurn
 from .simulated_connection import Behaviour, SimulatedConnection
 
 
@@ -22,23 +25,31 @@ class Simulator:
         self,
         script: Sequence[ScriptedTurn] = (),
         *,
-        transcripts: Sequence[str | Fails] = (),
+        transcripts: Sequence[str | Hears | Fails] = (),
         pace: float = 0.2,
         audio_delta_ms: int = 200,
         max_duration: float = 3600.0,
+        mcp_tools: McpTools | None = None,
+        max_input_tokens: int | None = None,
+        dialect: Dialect = "openai",
     ) -> None:
         """Describe the server.
 
         Args:
             script: What the model says, a turn for each response (see `script`); afterwards it simply converses.
-            transcripts: What the user says, in the order of the audio items, or `fails(...)` for a transcription that
-                fails; afterwards what is said in `question.wav`.
+            transcripts: What the user says, in the order of the audio items: text, `hears(...)` for several speakers or
+                languages, or `fails(...)` for a transcription that fails; afterwards what is said in `question.wav`.
             pace: Seconds that a second of speech takes to be delivered: 0 is at once, 1 is real time.
             audio_delta_ms: How much audio one delta holds.
             max_duration: Seconds after which a session expires.
+            mcp_tools: What MCP servers offer: by `server_label`, tools in the wire's shape (at least a `name`). A
+                server that is not among them cannot be reached: its tools fail to be listed.
+            max_input_tokens: How much the model can read; what is more is cut off as `truncation` says. None: as much
+                as the model of this name can.
+            dialect: `"openai"`, or `"compatible"` for what other servers do differently (see `dialect`).
 
         Raises:
-            ConfigError: A number is out of range.
+            ConfigError: A number is out of range, or there is no such dialect.
         """
         if not 0 <= pace < float("inf"):
             raise ConfigError(f"pace must be a number of seconds, 0 or more, not {pace}")
@@ -46,7 +57,20 @@ class Simulator:
             raise ConfigError(f"audio_delta_ms must be at least 1, not {audio_delta_ms}")
         if not max_duration > 0:
             raise ConfigError(f"max_duration must be a positive number of seconds, not {max_duration}")
-        self._behaviour = Behaviour(tuple(script), tuple(transcripts), pace, audio_delta_ms, max_duration)
+        if max_input_tokens is not None and max_input_tokens < 1:
+            raise ConfigError(f"max_input_tokens must be at least 1, not {max_input_tokens}")
+        if dialect not in get_args(Dialect):
+            raise ConfigError(f"the dialect is one of {', '.join(get_args(Dialect))}, not {dialect!r}")
+        self._behaviour = Behaviour(
+            script=tuple(script),
+            transcripts=tuple(transcripts),
+            pace=pace,
+            audio_delta_ms=audio_delta_ms,
+            max_duration=max_duration,
+            mcp_tools=mcp_tools or {},
+            max_input_tokens=max_input_tokens,
+            dialect=dialect,
+        )
         self.connections: list[SimulatedConnection] = []
 
     def connect(self, query: Mapping[str, str], *, now: float, unix_time: float) -> SimulatedConnection:

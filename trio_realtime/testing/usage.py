@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .conversation import Json, ServerItem
+from .prompt_cache import Piece, Tokens
 
 IMAGE_TOKENS = 85
 USER_MS_PER_TOKEN = 100
@@ -27,45 +28,48 @@ def _text_tokens(text: str) -> int:
     return math.ceil(len(text) / _CHARACTERS_PER_TOKEN)
 
 
-def _item_tokens(held: ServerItem) -> tuple[int, int, int]:
-    """Text, audio and image tokens of one item as input."""
+def item_tokens(held: ServerItem) -> Tokens:
+    """Count an item as the model reads it."""
     item = held.item
     if item["type"] != "message":
-        return _text_tokens(json.dumps(item)), 0, 0
+        return Tokens(_text_tokens(json.dumps(item)))
     # The model sees its own words, but not what a transcription made of the user's.
     words = "transcript" if item["role"] == "assistant" else "text"
     text = sum(_text_tokens(part.get("text") or part.get(words) or "") for part in item["content"])
     images = sum(IMAGE_TOKENS for part in item["content"] if part["type"] == "input_image")
     per_token = ASSISTANT_MS_PER_TOKEN if item["role"] == "assistant" else USER_MS_PER_TOKEN
-    return text, math.ceil(held.audio_ms / per_token), images
+    return Tokens(text, math.ceil(held.audio_ms / per_token), images)
 
 
-def response_usage(
-    context: Iterable[ServerItem],
-    instructions: str,
-    tools: Sequence[Any],
-    output: tuple[int, int],
-) -> Json:
-    """Make the usage of a response that saw `context` and made `output` text and audio tokens."""
-    text = _text_tokens(instructions) + sum(_text_tokens(json.dumps(tool)) for tool in tools)
-    audio = images = 0
-    for held in context:
-        more_text, more_audio, more_images = _item_tokens(held)
-        text, audio, images = text + more_text, audio + more_audio, images + more_images
-    input_tokens = text + audio + images
+def prompt_tokens(settings: Mapping[str, Any]) -> Tokens:
+    """Count what stands before all items: the instructions, and the definitions of the tools."""
+    tools = sum(_text_tokens(json.dumps(tool)) for tool in settings["tools"])
+    return Tokens(_text_tokens(settings["instructions"]) + tools)
+
+
+def context_pieces(settings: Mapping[str, Any], items: Iterable[ServerItem]) -> list[Piece]:
+    """Take apart all that the model reads for a response."""
+    prompt = json.dumps([settings["instructions"], settings["tools"]])
+    return [(prompt, prompt_tokens(settings)), *((held.id, item_tokens(held)) for held in items)]
+
+
+def response_usage(context: Tokens, cached: Tokens, output: tuple[int, int]) -> Json:
+    """Make the usage of a response that read `context`, partly cached, and made `output` text and audio tokens."""
     return {
-        "total_tokens": input_tokens + sum(output),
-        "input_tokens": input_tokens,
+        "total_tokens": context.total + sum(output),
+        "input_tokens": context.total,
         "output_tokens": sum(output),
         "input_token_details": {
-            "text_tokens": text,
-            "audio_tokens": audio,
-            "image_tokens": images,
-            "cached_tokens": 0,
-            "cached_tokens_details": {"text_tokens": 0, "audio_tokens": 0, "image_tokens": 0},
+            **_by_kind(context),
+            "cached_tokens": cached.total,
+            "cached_tokens_details": _by_kind(cached),
         },
         "output_token_details": {"text_tokens": output[0], "audio_tokens": output[1]},
     }
+
+
+def _by_kind(tokens: Tokens) -> Json:
+    return {"text_tokens": tokens.text, "audio_tokens": tokens.audio, "image_tokens": tokens.image}
 
 
 def transcript_usage(model: str, transcript: str, audio_ms: int) -> Json:
