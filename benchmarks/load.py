@@ -171,13 +171,12 @@ async def _serve() -> None:
 @contextmanager
 def serving() -> Iterator[str]:
     """Run the server in a process of its own; gives the URL to which `?model=...` is added."""
-    process = subprocess.Popen([sys.executable, "-m", "benchmarks.load"], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        yield f"ws://127.0.0.1:{int(process.stdout.readline())}/v1/realtime"
-    finally:
-        process.terminate()
-        process.wait()
+    with subprocess.Popen([sys.executable, "-m", "benchmarks.load"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield f"ws://127.0.0.1:{int(process.stdout.readline())}/v1/realtime"
+        finally:
+            process.terminate()
 
 
 def results(url: str) -> list[float]:
