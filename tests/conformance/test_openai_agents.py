@@ -29,7 +29,7 @@ SERVER_VAD: RealtimeSessionModelSettings = {"turn_detection": {"type": "server_v
 
 @asynccontextmanager
 async def open_session(
-    server: SimulatorServer,
+    server: SimulatorServer[Simulator],
     settings: RealtimeSessionModelSettings,
     *,
     tools: list[Any] | None = None,
@@ -70,7 +70,7 @@ def last_history(events: list[RealtimeSessionEvent]) -> list[Any]:
     return [event.history for event in events if event.type == "history_updated"][-1]
 
 
-def sent_by(server: SimulatorServer, kind: str) -> list[dict[str, Any]]:
+def sent_by(server: SimulatorServer[Simulator], kind: str) -> list[dict[str, Any]]:
     return [event for event in server.simulator.connections[0].received if event["type"] == kind]
 
 
@@ -136,7 +136,7 @@ async def test_a_tool_turn() -> None:
 
 
 async def interrupted(
-    server: SimulatorServer,
+    server: SimulatorServer[Simulator],
     settings: RealtimeSessionModelSettings,
     interrupt: Callable[[RealtimeSession], Any],
 ) -> list[RealtimeSessionEvent]:

@@ -43,7 +43,7 @@ class Threaded:
 
 
 @asynccontextmanager
-async def on_asyncio(server: SimulatorServer) -> AsyncGenerator[Connection]:
+async def on_asyncio(server: SimulatorServer[Simulator]) -> AsyncGenerator[Connection]:
     async with (
         AsyncOpenAI(api_key=server.api_key, websocket_base_url=server.url) as client,
         client.realtime.connect(model=MODEL) as connection,
@@ -52,7 +52,7 @@ async def on_asyncio(server: SimulatorServer) -> AsyncGenerator[Connection]:
 
 
 @asynccontextmanager
-async def in_threads(server: SimulatorServer) -> AsyncGenerator[Connection]:
+async def in_threads(server: SimulatorServer[Simulator]) -> AsyncGenerator[Connection]:
     with (
         OpenAI(api_key=server.api_key, websocket_base_url=server.url) as client,
         client.realtime.connect(model=MODEL) as connection,
@@ -60,7 +60,7 @@ async def in_threads(server: SimulatorServer) -> AsyncGenerator[Connection]:
         yield Threaded(connection)
 
 
-Open = Callable[[SimulatorServer], AbstractAsyncContextManager[Connection]]
+Open = Callable[[SimulatorServer[Simulator]], AbstractAsyncContextManager[Connection]]
 
 both = pytest.mark.parametrize("connect", [on_asyncio, in_threads])
 

@@ -23,7 +23,7 @@ WRITTEN: OpenAIRealtimeModelSettings = {"output_modality": "text"}
 
 @asynccontextmanager
 async def open_session(
-    server: SimulatorServer, agent: Agent[None, str], settings: OpenAIRealtimeModelSettings | None = None
+    server: SimulatorServer[Simulator], agent: Agent[None, str], settings: OpenAIRealtimeModelSettings | None = None
 ) -> AsyncIterator[tuple[RealtimeSession, AsyncIterator[RealtimeEvent]]]:
     # An HTTP URL is asked for; the client makes that of the websocket from it.
     provider = OpenAIProvider(base_url=server.url.replace("ws", "http", 1), api_key=server.api_key)
