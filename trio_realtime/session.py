@@ -23,6 +23,17 @@ from .wire import client_events as client
 from .wire.session_config import SessionConfig, TranscriptionSessionConfig
 
 
+def session_query(
+    *, model: str, call_id: str | None, config: SessionConfig | TranscriptionSessionConfig | None
+) -> dict[str, str]:
+    """What the address of a session says of it: the call that it joins, that it only transcribes, or its model."""
+    if call_id is not None:
+        return {"call_id": call_id}
+    if isinstance(config, TranscriptionSessionConfig):
+        return {"intent": "transcription"}
+    return {"model": model}
+
+
 @asynccontextmanager
 async def open_session(
     *,
@@ -109,12 +120,7 @@ async def open_session(
     if isinstance(first, SessionConfig) and first.model not in {UNSET, model}:
         raise ConfigError("the model is an argument of open_session: model=..., not part of the configuration")
     configured_tools = first.tools if isinstance(first, SessionConfig) and first.tools is not UNSET else []
-    if call_id is not None:
-        query = {"call_id": call_id}
-    elif isinstance(first, TranscriptionSessionConfig):
-        query = {"intent": "transcription"}
-    else:
-        query = {"model": model}
+    query = session_query(model=model, call_id=call_id, config=config)
     if transport is None:
         endpoint = OpenAI() if endpoint is None else endpoint
         check_endpoint(endpoint)

@@ -9,8 +9,13 @@ from typing import Any, TypeVar
 
 import trio
 
-from trio_realtime import Playback, RealtimeSession, UpdateChannel, open_session
-from trio_realtime.testing import ScriptedTurn, SimulatedConnection, Simulator, simulated_transport
+from trio_realtime import Playback, RealtimeSession, UpdateChannel
+from trio_realtime.testing import (
+    ScriptedTurn,
+    SimulatedConnection,
+    Simulator,
+    open_simulated_session,
+)
 
 from .scripted_server import ScriptedServer
 
@@ -28,7 +33,7 @@ async def talking(
     """Open a session with a simulator; without turn detection unless it is asked for."""
     simulator = Simulator(script, pace=pace, audio_delta_ms=audio_delta_ms, transcripts=transcripts)
     arguments = {"turn_detection": None, **arguments}
-    async with simulated_transport(simulator) as transport, open_session(transport=transport, **arguments) as session:
+    async with open_simulated_session(simulator, **arguments) as session:
         yield session, simulator.connections[0]
 
 

@@ -11,7 +11,12 @@ from trio.testing import MockClock
 
 from trio_realtime import ConnectionLost, ConnectTimeout, Endpoint, SessionRefused, open_session
 from trio_realtime.endpoint import ConnectRequest
-from trio_realtime.testing import Simulator, assert_no_leaks, memory_transport_pair, simulated_transport
+from trio_realtime.testing import (
+    Simulator,
+    assert_no_leaks,
+    memory_transport_pair,
+    open_simulated_session,
+)
 from trio_realtime.transport import Closed
 
 from .scripted_server import ScriptedServer, leaving_raises, message, opened
@@ -248,7 +253,7 @@ async def test_tasks_that_wait_for_the_session_are_woken_by_its_end(autojump_clo
 async def test_a_simulated_server_sees_the_end(autojump_clock: MockClock) -> None:
     simulator = Simulator()
     with assert_no_leaks():
-        async with simulated_transport(simulator) as transport, open_session(transport=transport) as session:
+        async with open_simulated_session(simulator) as session:
             await session.send_message("hello")
     assert simulator.connections[0].received[0]["type"] == "session.update"
 

@@ -1,6 +1,8 @@
 """For testing programs that use this library: a Realtime server without a network, and what it is made of.
 
 ```python
+async with open_simulated_session([says("Hello!")]) as session: ...  # a session with it, in memory, on Trio's clock
+
 simulator = Simulator([says("Hello!"), calls("get_weather", {"city": "Paris"})])
 async with simulated_transport(simulator) as transport: ...  # in memory, on Trio's clock
 async with serve_simulator(simulator) as server: ...  # on loopback; server.url, server.api_key
@@ -24,6 +26,10 @@ from .script import (
     says as says,
 )
 from .simulated_connection import SimulatedConnection as SimulatedConnection
+from .simulated_session import (
+    SimulatedSessionOptions as SimulatedSessionOptions,
+    open_simulated_session as open_simulated_session,
+)
 from .simulated_transport import simulated_transport as simulated_transport
 from .simulator import Simulator as Simulator
 from .simulator_server import SimulatorServer as SimulatorServer, serve_simulator as serve_simulator
