@@ -9,6 +9,7 @@ async with serve_simulator(simulator) as server: ...  # on loopback; server.url,
 ```
 """
 
+from .check_transport import check_message_transport as check_message_transport
 from .leaks import assert_no_leaks as assert_no_leaks
 from .memory_transport import MemoryTransport as MemoryTransport, memory_transport_pair as memory_transport_pair
 from .script import (
