@@ -7,6 +7,10 @@ simulator = Simulator([says("Hello!"), calls("get_weather", {"city": "Paris"})])
 async with simulated_transport(simulator) as transport: ...  # in memory, on Trio's clock
 async with serve_simulator(simulator) as server: ...  # on loopback; server.url, server.api_key
 ```
+
+With pytest and pytest-trio there are fixtures for the first: `realtime_session` and `realtime_simulator`, described by
+the mark `realtime` (the plugin `pytest_trio_realtime`). `assert_no_leaks` finds what a block of your program leaves
+behind, and `check_message_transport` holds a transport of your own against what a session expects of one.
 """
 
 from .check_transport import check_message_transport as check_message_transport

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -50,8 +50,8 @@ class Inbox:
             await self._news.park()
 
     async def wait_message(self, payload: bytes) -> None:
-        """Wait until a message is the last one, or there will be no more."""
-        while self.messages[-1:] != [(payload, False)] and self.ended is None:
+        """Wait for a text message, or until there will be no more."""
+        while (payload, False) not in self.messages and self.ended is None:
             await self._news.park()
 
     async def wait_ended(self) -> Closed | Exception:
@@ -99,9 +99,14 @@ class Trial(Generic[PeerT]):
     @asynccontextmanager
     async def opened(self) -> AsyncGenerator[Pair[PeerT]]:
         """Open a fresh pair."""
-        async with self.open_pair() as (transport, peer), trio.open_nursery() as nursery:
-            yield Pair(transport, peer, nursery)
-            nursery.cancel_scope.cancel()
+        async with self.open_pair() as (transport, peer):
+            async with trio.open_nursery() as nursery:
+                yield Pair(transport, peer, nursery)
+                nursery.cancel_scope.cancel()
+            # At once, because nobody answers a close any more; what closing promises is tried where that is the point.
+            with trio.CancelScope() as scope, suppress(Exception):
+                scope.cancel()
+                await transport.aclose()
 
 
 class Clog:
@@ -114,11 +119,11 @@ class Clog:
     """
 
     def __init__(self) -> None:
-        self.sent = 0
-        self.stuck = False
+        self.sent: int = 0
+        self.stuck: bool = False
         self.error: Exception | None = None
-        self.scope = trio.CancelScope()
-        self.over = trio.Event()
+        self.scope: trio.CancelScope = trio.CancelScope()
+        self.over: trio.Event = trio.Event()
 
     @staticmethod
     def message(number: int) -> bytes:
