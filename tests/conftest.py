@@ -5,6 +5,8 @@ What says its own number of examples keeps it. What does not (the tests of whole
 
 from hypothesis import settings
 
+pytest_plugins = ["pytester"]  # for the tests of our own plugin
+
 # No deadlines: how long one example takes says something about the machine, and nothing about the code.
 settings.register_profile("ordinary", deadline=None, max_examples=100)
 settings.register_profile("nightly", deadline=None, max_examples=2000)

@@ -12,7 +12,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 import trio_realtime.session
 from trio_realtime import Endpoint
-from trio_realtime.testing import Simulator, SimulatorServer, calls, says, serve_simulator, simulated_transport
+from trio_realtime.testing import Simulator, SimulatorServer, calls, open_simulated_session, says, serve_simulator
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
@@ -82,12 +82,7 @@ async def test_what_listens_and_what_plays_get_all_the_audio(program: int, autoj
     names = vars(trio_realtime).copy()
     exec(compile(PROGRAMS[program], "README.md", "exec"), names)
     loudspeaker = Loudspeaker()
-    simulator = Simulator([says("I am well, thank you!")])
-    async with (
-        simulated_transport(simulator) as transport,
-        trio_realtime.open_session(transport=transport) as session,
-        trio.open_nursery() as nursery,
-    ):
+    async with open_simulated_session([says("I am well, thank you!")]) as session, trio.open_nursery() as nursery:
         nursery.start_soon(names.get("listen") or names["play"], session, loudspeaker)
         await wait_all_tasks_blocked()
         await session.send_message("How are you?")

@@ -33,6 +33,7 @@ from .realtime_session import (
     SessionStatistics as SessionStatistics,
 )
 from .session import open_session as open_session
+from .state.configuration import SessionKeywords as SessionKeywords
 from .state.conversation import Conversation as Conversation
 from .state.item import ConversationItem as ConversationItem, ItemPart as ItemPart
 from .state.playback import PlaybackChunk as PlaybackChunk, PlaybackStatistics as PlaybackStatistics

@@ -23,13 +23,11 @@ from .wire import client_events as client
 from .wire.session_config import SessionConfig, TranscriptionSessionConfig
 
 
-class OpenSessionKeywords(SessionKeywords, total=False):
-    """What `open_session` takes, for functions that pass it on; except `wrap_transport`, which is for them to use."""
+class SessionOptions(SessionKeywords, total=False):
+    """What `open_session` takes, for functions that pass it on, but where to connect."""
 
     model: str
-    endpoint: Endpoint | None
     config: SessionConfig | TranscriptionSessionConfig | None
-    transport: MessageTransport | None
     call_id: str | None
     connect_timeout: float
     close_timeout: float
@@ -42,6 +40,24 @@ class OpenSessionKeywords(SessionKeywords, total=False):
     malformed_run_limit: int
     stall_timeout: float | None
     output_guard: OutputGuard | GuardFunction | None
+
+
+class OpenSessionKeywords(SessionOptions, total=False):
+    """All that `open_session` takes; except `wrap_transport`, which is for those to use who pass it on."""
+
+    endpoint: Endpoint | None
+    transport: MessageTransport | None
+
+
+def session_query(
+    *, model: str, call_id: str | None, config: SessionConfig | TranscriptionSessionConfig | None
+) -> dict[str, str]:
+    """What the address of a session says of it: the call that it joins, that it only transcribes, or its model."""
+    if call_id is not None:
+        return {"call_id": call_id}
+    if isinstance(config, TranscriptionSessionConfig):
+        return {"intent": "transcription"}
+    return {"model": model}
 
 
 @asynccontextmanager
@@ -133,12 +149,7 @@ async def open_session(
     if isinstance(first, SessionConfig) and first.model not in {UNSET, model}:
         raise ConfigError("the model is an argument of open_session: model=..., not part of the configuration")
     configured_tools = first.tools if isinstance(first, SessionConfig) and first.tools is not UNSET else []
-    if call_id is not None:
-        query = {"call_id": call_id}
-    elif isinstance(first, TranscriptionSessionConfig):
-        query = {"intent": "transcription"}
-    else:
-        query = {"model": model}
+    query = session_query(model=model, call_id=call_id, config=config)
     if transport is None:
         endpoint = OpenAI() if endpoint is None else endpoint
         check_endpoint(endpoint)

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from trio_realtime import RealtimeSession, ServerVad, Tool, Transcription, open_session
+from trio_realtime import RealtimeSession, ServerVad, Tool, Transcription
 from trio_realtime.cli.demo import Screen, Unwatched, hold_demo
 from trio_realtime.cli.recording import open_recording
 from trio_realtime.cli.report import DemoReport
 from trio_realtime.cli.weather import TOOLS
-from trio_realtime.testing import Simulator, load_voice, simulated_transport
+from trio_realtime.testing import Simulator, load_voice, open_simulated_session
 
 HoldDemo = Callable[..., Awaitable[DemoReport]]
 
@@ -37,15 +37,12 @@ def hold(wav: Path) -> HoldDemo:
         screen: Screen | None = None,
         beside: Callable[[RealtimeSession], Awaitable[None]] | None = None,
     ) -> DemoReport:
-        async with (
-            simulated_transport(simulator) as transport,
-            open_session(
-                transport=transport,
-                turn_detection=ServerVad(),
-                transcription=Transcription(model="gpt-4o-transcribe"),
-                tools=tools,
-            ) as session,
-        ):
+        async with open_simulated_session(
+            simulator,
+            turn_detection=ServerVad(),
+            transcription=Transcription(model="gpt-4o-transcribe"),
+            tools=tools,
+        ) as session:
             if beside is not None:
                 await beside(session)
             with open_recording(wav) as recording:

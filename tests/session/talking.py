@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 
 import trio
 
-from trio_realtime import Playback, RealtimeSession, UpdateChannel, open_session
+from trio_realtime import Playback, RealtimeSession, UpdateChannel
 from trio_realtime.testing import (
     Dialect,
     McpTools,
     ScriptedTurn,
     SimulatedConnection,
     Simulator,
-    simulated_transport,
+    open_simulated_session,
 )
 
 from .scripted_server import ScriptedServer
@@ -48,7 +48,7 @@ async def talking(
         dialect=dialect,
     )
     arguments = {"turn_detection": None, **arguments}
-    async with simulated_transport(simulator) as transport, open_session(transport=transport, **arguments) as session:
+    async with open_simulated_session(simulator, **arguments) as session:
         yield session, simulator.connections[0]
 
 

@@ -23,7 +23,7 @@ from trio_realtime import (
     open_session,
     tool,
 )
-from trio_realtime.testing import MemoryTransport, calls, memory_transport_pair, says
+from trio_realtime.testing import MemoryTransport, assert_no_leaks, calls, memory_transport_pair, says
 from trio_realtime.transport import Payload
 
 from .calling import error_in, outputs, push_call, steps
@@ -125,17 +125,16 @@ async def test_an_approval_settles_once_and_only_what_waits() -> None:
 
 
 async def test_an_approval_that_nobody_settles_ends_with_the_scope(autojump_clock: MockClock) -> None:
-    living = trio.lowlevel.current_statistics().tasks_living
-    async with opened(tools=[pay]) as (session, server):
-        updates = session.updates(ToolCallStarted, ToolCallFinished, ToolCallCancelled).__enter__()
-        push_created(server, "r1")
-        push_call(server, "r1", "c1", "pay", '{"amount": 1}')
-        push_done(server, "r1")
-        await trio.sleep(3)
+    with assert_no_leaks():
+        async with opened(tools=[pay]) as (session, server):
+            updates = session.updates(ToolCallStarted, ToolCallFinished, ToolCallCancelled).__enter__()
+            push_created(server, "r1")
+            push_call(server, "r1", "c1", "pay", '{"amount": 1}')
+            push_done(server, "r1")
+            await trio.sleep(3)
     assert trio.current_time() == 3
     assert steps(server.received) == []
     assert [type(update) for update in arrived(updates)] == [ToolCallStarted, ToolCallCancelled]
-    assert trio.lowlevel.current_statistics().tasks_living == living
     with pytest.raises(trio.ClosedResourceError):
         await session.approve("c1")
 

@@ -8,8 +8,8 @@ import trio.testing
 
 from trio_realtime import ItemAppended, TurnDone
 from trio_realtime.realtime_session import RealtimeSession
+from trio_realtime.testing.cancel_at_step import cancelled_at
 
-from .cancel_at_step import cancelled_at
 from .every_command import COMMANDS, Command, prepare
 from .scripted_server import ScriptedServer, message, opened
 

@@ -18,9 +18,8 @@ from trio_realtime import (
     ResponseStarted,
     ServerError,
     ServerVad,
-    open_session,
 )
-from trio_realtime.testing import Simulator, simulated_transport
+from trio_realtime.testing import Simulator, open_simulated_session
 from trio_realtime.wire.responses import ResponseParams
 
 from .every_command import COMMANDS, prepare
@@ -330,7 +329,7 @@ async def test_a_message_may_stand_anywhere() -> None:
 
 
 async def test_the_simulator_confirms_every_kind_of_command(autojump_clock: MockClock) -> None:
-    async with simulated_transport(Simulator()) as transport, open_simulated(transport) as session:
+    async with open_simulated_session(turn_detection=None) as session:
         first = await session.send_message("hello", respond=False)
         assert first is not None
         front = await session.send_message("be nice", role="system", previous_item_id="root")
@@ -362,14 +361,10 @@ async def test_the_simulator_confirms_every_kind_of_command(autojump_clock: Mock
         assert session.usage.total_tokens
 
 
-def open_simulated(transport: Any) -> Any:
-    return open_session(transport=transport, turn_detection=None)
-
-
 async def test_every_result_is_json_that_was_sent(autojump_clock: MockClock) -> None:
     """Whatever a session sends is valid for the simulator, which knows nothing of the session's code."""
     simulator = Simulator()
-    async with simulated_transport(simulator) as transport, open_simulated(transport) as session:
+    async with open_simulated_session(simulator, turn_detection=None) as session:
         with session.updates(ErrorReported) as errors:
             await session.send_message("hello")
             await session.update(tools=[{"type": "function", "name": "look", "parameters": {"type": "object"}}])

@@ -21,10 +21,9 @@ from trio_realtime import (
     SessionUpdated,
     SubscriberOverflow,
     Update,
-    open_session,
 )
 from trio_realtime.channels import Fanout
-from trio_realtime.testing import Simulator, says, simulated_transport
+from trio_realtime.testing import open_simulated_session, says
 from trio_realtime.wire import client_events as client, server_events
 
 from .scripted_server import ScriptedServer, leaving_raises, message, opened
@@ -253,10 +252,7 @@ async def test_waits_give_the_next_item_and_the_next_that_is_complete() -> None:
 
 
 async def test_a_session_that_only_sends_is_served_and_its_conversation_grows(autojump_clock: MockClock) -> None:
-    async with (
-        simulated_transport(Simulator([says("one"), says("two")])) as transport,
-        open_session(transport=transport) as session,
-    ):
+    async with open_simulated_session([says("one"), says("two")]) as session:
         for words in ("first", "second"):
             await session.send_message(words)
             await trio.sleep(5)
@@ -264,10 +260,7 @@ async def test_a_session_that_only_sends_is_served_and_its_conversation_grows(au
 
 
 async def test_a_whole_conversation_is_the_same_for_every_subscriber(autojump_clock: MockClock) -> None:
-    async with (
-        simulated_transport(Simulator([says("hello there")])) as transport,
-        open_session(transport=transport) as session,
-    ):
+    async with open_simulated_session([says("hello there")]) as session:
         with session.updates() as one, session.updates() as other:
             await session.send_message("hi")
             seen: list[Update] = []

@@ -29,7 +29,7 @@ from trio_realtime import (
 from trio_realtime.endpoint import ConnectRequest
 from trio_realtime.errors import ConnectionLost, HandshakeRejected, InternalError
 from trio_realtime.state.machine import Machine
-from trio_realtime.testing import Simulator, serve_simulator, simulated_transport
+from trio_realtime.testing import Simulator, open_simulated_session, serve_simulator
 from trio_realtime.transport import Closed
 from trio_realtime.wire.session_config import AudioConfig, AudioInputConfig, AudioOutputConfig, TranscriptionAudioConfig
 
@@ -123,10 +123,7 @@ async def test_a_transcription_session_with_the_simulator(autojump_clock: MockCl
             input=AudioInputConfig(transcription=Transcription(model="whisper-1"), turn_detection=None)
         )
     )
-    async with (
-        simulated_transport(simulator, query={"intent": "transcription"}) as transport,
-        open_session(transport=transport, config=config) as session,
-    ):
+    async with open_simulated_session(simulator, config=config) as session:
         await session.append_audio(b"\0" * 9600)
         with session.updates(ItemCompleted) as completed:
             item_id = await session.commit_audio()
@@ -141,10 +138,7 @@ async def test_a_sideband_connection_does_not_wait_for_a_session_to_be_created()
 
 
 async def test_a_sideband_connection_with_the_simulator(autojump_clock: MockClock) -> None:
-    async with (
-        simulated_transport(Simulator(), query={"call_id": "rtc_1"}) as transport,
-        open_session(transport=transport, call_id="rtc_1") as session,
-    ):
+    async with open_simulated_session(call_id="rtc_1") as session:
         await session.send_message("hello")
 
 

@@ -19,7 +19,7 @@ from trio_realtime import (
     ResponseDone,
     open_session,
 )
-from trio_realtime.testing import says
+from trio_realtime.testing import assert_no_leaks, says
 from trio_realtime.transport import Closed, Deliver
 
 from .calling import steps
@@ -298,12 +298,11 @@ async def test_leaving_the_scope_ends_a_guard_that_is_asked(autojump_clock: Mock
         finally:
             ended.append(trio.current_time())
 
-    living = trio.lowlevel.current_statistics().tasks_living
-    async with talking(says(STORY), output_guard=for_ever) as (session, _):
-        await session.send_message("Go.")
-        await trio.sleep(20)
+    with assert_no_leaks():
+        async with talking(says(STORY), output_guard=for_ever) as (session, _):
+            await session.send_message("Go.")
+            await trio.sleep(20)
     assert ended == [20]
-    assert trio.lowlevel.current_statistics().tasks_living == living
 
 
 class EagerServer(ScriptedServer):

@@ -22,7 +22,7 @@ from trio_realtime import (
     ResponseStarted,
     TurnDone,
 )
-from trio_realtime.testing import SimulatedConnection, load_voice
+from trio_realtime.testing import SimulatedConnection, assert_no_leaks, load_voice
 from trio_realtime.wire.server_events import Error
 
 from .talking import CONFLICT, arrived, play, requested, talking
@@ -122,8 +122,7 @@ class Run:
 @given(st.lists(steps, max_size=10), st.sampled_from([0.0, 0.1, 1.0]), st.sampled_from([None, "server_vad"]))
 @example(RACES, 1.0, "server_vad")
 def test_whatever_a_program_does_every_turn_ends(program: Program, pace: float, turn_detection: str | None) -> None:
-    async def main() -> None:
-        before = trio.lowlevel.current_statistics().tasks_living
+    async def converse() -> None:
         async with talking(pace=pace, turn_detection=turn_detection) as (session, server):
             with session.updates(RawEvent, ResponseStarted, ResponseDone, TurnDone, Interrupted) as updates:
                 async with session.playback() as playback, trio.open_nursery() as player:
@@ -140,7 +139,10 @@ def test_whatever_a_program_does_every_turn_ends(program: Program, pace: float, 
                 assert run.ended == run.turns
                 check_events(arrived(updates), raced=run.spoke and turn_detection is not None)
             check_conversation(session, server)
-        assert trio.lowlevel.current_statistics().tasks_living == before
+
+    async def main() -> None:
+        with assert_no_leaks():
+            await converse()
 
     trio.run(main, clock=MockClock(autojump_threshold=0))
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from trio_realtime import ConfigError, OutputGuard, open_session
-from trio_realtime.testing import Simulator, simulated_transport
+from trio_realtime.testing import open_simulated_session
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"max_output_tokens": "many"}, "max_output_tokens"),
@@ -20,8 +20,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 async def test_a_value_that_no_server_takes_is_named_and_nothing_is_sent(
     keywords: Any, named: str, autojump_clock: object
 ) -> None:
-    simulator = Simulator()
-    async with simulated_transport(simulator) as transport, open_session(transport=transport) as session:
+    async with open_simulated_session() as session:
         sent = session.statistics().sent_events
         with pytest.raises(ConfigError, match=named):
             await session.update(**keywords)

@@ -11,7 +11,12 @@ from trio.testing import MockClock
 
 from trio_realtime import ConnectionLost, ConnectTimeout, Endpoint, SessionRefused, open_session
 from trio_realtime.endpoint import ConnectRequest
-from trio_realtime.testing import Simulator, memory_transport_pair, simulated_transport
+from trio_realtime.testing import (
+    Simulator,
+    assert_no_leaks,
+    memory_transport_pair,
+    open_simulated_session,
+)
 from trio_realtime.transport import Closed
 
 from .scripted_server import ScriptedServer, leaving_raises, message, opened
@@ -23,10 +28,6 @@ class NeverDialled(Endpoint):
     async def connect_request(self, *, path: str = "realtime", query: Mapping[str, str]) -> ConnectRequest:
         await trio.sleep_forever()
         raise AssertionError
-
-
-def living() -> int:
-    return trio.lowlevel.current_statistics().tasks_living
 
 
 def silent() -> ScriptedServer:
@@ -43,65 +44,57 @@ def unconfirmed() -> ScriptedServer:
 async def test_cancelling_while_the_server_is_silent_leaves_at_once(
     make: type[ScriptedServer], autojump_clock: MockClock
 ) -> None:
-    server, before = make(), living()
-    with trio.move_on_after(3) as scope:
+    server = make()
+    with assert_no_leaks(), trio.move_on_after(3) as scope:
         async with open_session(transport=server):
             raise AssertionError("it cannot have opened")
     assert scope.cancelled_caught
     assert trio.current_time() == 3
-    assert living() == before
     assert server.cut
 
 
 async def test_cancelling_before_the_dial_is_done_leaves_at_once(autojump_clock: MockClock) -> None:
-    before = living()
-    with trio.move_on_after(3) as scope:
+    with assert_no_leaks(), trio.move_on_after(3) as scope:
         async with open_session(endpoint=NeverDialled("wss://x.example/v1/realtime")):
             raise AssertionError("it cannot have opened")
     assert scope.cancelled_caught
     assert trio.current_time() == 3
-    assert living() == before
 
 
 async def test_credentials_that_never_come_are_a_connect_timeout(autojump_clock: MockClock) -> None:
-    before = living()
-    with pytest.raises(ConnectTimeout, match="credentials"):
+    with assert_no_leaks(), pytest.raises(ConnectTimeout, match="credentials"):
         async with open_session(endpoint=NeverDialled("wss://x.example/v1/realtime"), connect_timeout=4):
             raise AssertionError("it cannot have opened")
     assert trio.current_time() == 4
-    assert living() == before
 
 
 @pytest.mark.parametrize(("make", "missing"), [(silent, "session.created"), (unconfirmed, "session.updated")])
 async def test_a_silent_server_is_a_connect_timeout_at_the_deadline(
     make: type[ScriptedServer], missing: str, autojump_clock: MockClock
 ) -> None:
-    server, before = make(), living()
-    with pytest.raises(ConnectTimeout, match=missing):
+    server = make()
+    with assert_no_leaks(), pytest.raises(ConnectTimeout, match=missing):
         async with open_session(transport=server, connect_timeout=7):
             raise AssertionError("it cannot have opened")
     assert trio.current_time() == 7
-    assert living() == before
 
 
 async def test_a_refused_session_leaves_nothing(autojump_clock: MockClock) -> None:
-    server, before = ScriptedServer(created=False), living()
+    server = ScriptedServer(created=False)
     server.push_error()
-    with pytest.raises(SessionRefused):
+    with assert_no_leaks(), pytest.raises(SessionRefused):
         async with open_session(transport=server):
             raise AssertionError("it cannot have opened")
     assert trio.current_time() == 0
-    assert living() == before
 
 
 async def test_a_normal_exit_closes_politely_and_at_once(autojump_clock: MockClock) -> None:
-    before = living()
-    async with opened() as (_, server):
-        pass
+    with assert_no_leaks():
+        async with opened() as (_, server):
+            pass
     assert server.closed == 1000
     assert not server.cut
     assert trio.current_time() == 0
-    assert living() == before
 
 
 async def test_the_peer_sees_the_close_code_of_a_normal_exit(autojump_clock: MockClock) -> None:
@@ -122,19 +115,17 @@ async def test_the_peer_sees_the_close_code_of_a_normal_exit(autojump_clock: Moc
 
 
 async def test_the_bodys_own_exception_closes_politely(autojump_clock: MockClock) -> None:
-    before = living()
     server = ScriptedServer()
-    with pytest.raises(LookupError):
+    with assert_no_leaks(), pytest.raises(LookupError):
         async with opened(server):
             raise LookupError
     assert server.closed == 1000
-    assert living() == before
 
 
 async def test_a_cancelled_scope_closes_without_waiting_for_anybody(autojump_clock: MockClock) -> None:
-    server, before = ScriptedServer(), living()
+    server = ScriptedServer()
     server.close_hangs = True
-    with trio.CancelScope() as scope:
+    with assert_no_leaks(), trio.CancelScope() as scope:
         async with opened(server) as (session, _):
             server.reads = False
             await session.append_audio(b"\0" * 2000)
@@ -142,7 +133,6 @@ async def test_a_cancelled_scope_closes_without_waiting_for_anybody(autojump_clo
             await trio.sleep_forever()
     assert trio.current_time() == 0
     assert server.cut
-    assert living() == before
 
 
 async def test_a_cancelled_scope_whose_body_ends_without_a_checkpoint_closes_at_once_and_is_cancelled(
@@ -158,13 +148,13 @@ async def test_a_cancelled_scope_whose_body_ends_without_a_checkpoint_closes_at_
 
 
 async def test_a_close_that_is_never_answered_is_given_up_in_time(autojump_clock: MockClock) -> None:
-    server, before = ScriptedServer(), living()
+    server = ScriptedServer()
     server.close_hangs = True
-    async with opened(server, close_timeout=2.5):
-        pass
+    with assert_no_leaks():
+        async with opened(server, close_timeout=2.5):
+            pass
     assert trio.current_time() == 2.5
     assert server.cut
-    assert living() == before
 
 
 async def test_what_is_queued_is_written_before_the_close(autojump_clock: MockClock) -> None:
@@ -175,64 +165,61 @@ async def test_what_is_queued_is_written_before_the_close(autojump_clock: MockCl
 
 
 async def test_a_peer_that_does_not_read_is_given_up_in_time(autojump_clock: MockClock) -> None:
-    server, before = ScriptedServer(), living()
-    async with opened(server) as (session, _):
-        server.reads = False
-        await session.append_audio(b"\0" * 4000)
-        await trio.testing.wait_all_tasks_blocked()
-        await session.append_audio(b"\0" * 4000)
+    server = ScriptedServer()
+    with assert_no_leaks():
+        async with opened(server) as (session, _):
+            server.reads = False
+            await session.append_audio(b"\0" * 4000)
+            await trio.testing.wait_all_tasks_blocked()
+            await session.append_audio(b"\0" * 4000)
     assert trio.current_time() == 1
     assert server.cut
-    assert living() == before
 
 
 async def test_cancelling_a_polite_close_ends_it_at_once(autojump_clock: MockClock) -> None:
-    server, before = ScriptedServer(), living()
+    server = ScriptedServer()
     server.close_hangs = True
-    with trio.move_on_after(0.25) as scope:
+    with assert_no_leaks(), trio.move_on_after(0.25) as scope:
         async with opened(server):
             pass
     assert scope.cancelled_caught
     assert trio.current_time() == 0.25
-    assert living() == before
 
 
 async def test_a_connection_that_ends_during_the_close_is_no_error(autojump_clock: MockClock) -> None:
-    server, before = ScriptedServer(), living()
-    async with trio.open_nursery() as nursery:
-        async with opened(server) as (session, _):
-            server.reads = False
-            await session.append_audio(b"\0" * 4000)
+    server = ScriptedServer()
+    with assert_no_leaks():
+        async with trio.open_nursery() as nursery:
+            async with opened(server) as (session, _):
+                server.reads = False
+                await session.append_audio(b"\0" * 4000)
 
-            async def end_soon() -> None:
-                await trio.sleep(0.1)
-                server.end(Closed(1001, "going away"))
+                async def end_soon() -> None:
+                    await trio.sleep(0.1)
+                    server.end(Closed(1001, "going away"))
 
-            nursery.start_soon(end_soon)
-        assert session.failure is None
-        assert trio.current_time() == 0.1, "a writer that is gone is not waited for"
-    assert living() == before
+                nursery.start_soon(end_soon)
+            assert session.failure is None
+            assert trio.current_time() == 0.1, "a writer that is gone is not waited for"
 
 
 async def test_a_failed_session_leaves_nothing(autojump_clock: MockClock) -> None:
-    server, before = ScriptedServer(), living()
-    with leaving_raises(ConnectionLost):
+    server = ScriptedServer()
+    with assert_no_leaks(), leaving_raises(ConnectionLost):
         async with opened(server):
             server.end(Closed(1011, "oops"))
             await trio.sleep_forever()
     assert trio.current_time() == 1
-    assert living() == before
 
 
 async def test_a_body_that_ends_after_a_failure_is_not_held_up(autojump_clock: MockClock) -> None:
-    server, before = ScriptedServer(), living()
+    server = ScriptedServer()
     server.close_hangs = True
-    with leaving_raises(ConnectionLost):
+    with assert_no_leaks(), leaving_raises(ConnectionLost):
         async with opened(server):
             server.end(Closed(1011, "oops"))
             await trio.testing.wait_all_tasks_blocked()
     assert trio.current_time() == 0
-    assert living() == before
 
 
 async def test_tasks_that_wait_for_the_session_are_woken_by_its_end(autojump_clock: MockClock) -> None:
@@ -264,11 +251,11 @@ async def test_tasks_that_wait_for_the_session_are_woken_by_its_end(autojump_clo
 
 
 async def test_a_simulated_server_sees_the_end(autojump_clock: MockClock) -> None:
-    simulator, before = Simulator(), living()
-    async with simulated_transport(simulator) as transport, open_session(transport=transport) as session:
-        await session.send_message("hello")
+    simulator = Simulator()
+    with assert_no_leaks():
+        async with open_simulated_session(simulator) as session:
+            await session.send_message("hello")
     assert simulator.connections[0].received[0]["type"] == "session.update"
-    assert living() == before
 
 
 async def test_the_exit_is_a_checkpoint_even_if_the_transports_close_is_none(autojump_clock: MockClock) -> None:

@@ -20,7 +20,7 @@ from trio_realtime import (
     ToolProgress,
     tool,
 )
-from trio_realtime.testing import calls, says
+from trio_realtime.testing import assert_no_leaks, calls, says
 
 from .calling import error_in, outputs, push_call, steps
 from .scripted_server import ScriptedServer, leaving_raises, opened
@@ -98,10 +98,9 @@ async def test_leaving_the_scope_cancels_the_tools_and_sends_nothing(way: str, a
         finally:
             ended.append(trio.current_time())
 
-    living = trio.lowlevel.current_statistics().tasks_living
     server = ScriptedServer()
     updates = None
-    with trio.CancelScope() as scope:
+    with assert_no_leaks(), trio.CancelScope() as scope:
         try:
             async with opened(server, tools=[f]) as (session, _):
                 updates = session.updates(ToolCallFinished, ToolCallCancelled).__enter__()
@@ -118,7 +117,6 @@ async def test_leaving_the_scope_cancels_the_tools_and_sends_nothing(way: str, a
     assert ended == [2]
     assert trio.current_time() == 2
     assert steps(server.received) == []
-    assert trio.lowlevel.current_statistics().tasks_living == living
     assert updates is not None
     told = [] if way == "cancelled" else [ToolCallCancelled(call_id="c1", name="f", seconds=2)]
     assert arrived(updates) == told

@@ -1,21 +1,18 @@
 from __future__ import annotations
 
-import os
 import ssl
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import trustme
 
+from trio_realtime.testing import assert_no_leaks
+
 
 @pytest.fixture(autouse=True)
-def _no_file_descriptor_is_left() -> Iterator[None]:
-    listing = Path("/proc/self/fd")
-    before = set(os.listdir(listing)) if listing.exists() else set[str]()
-    yield
-    after = set(os.listdir(listing)) if listing.exists() else set[str]()
-    assert len(after) <= len(before)
+def _no_descriptor_and_no_thread_is_left() -> Iterator[None]:
+    with assert_no_leaks():
+        yield
 
 
 @pytest.fixture(scope="session")

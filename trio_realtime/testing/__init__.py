@@ -1,6 +1,8 @@
 """For testing programs that use this library: a Realtime server without a network, and what it is made of.
 
 ```python
+async with open_simulated_session([says("Hello!")]) as session: ...  # a session with it, in memory, on Trio's clock
+
 simulator = Simulator([says("Hello!"), calls("get_weather", {"city": "Paris"})])
 async with simulated_transport(simulator) as transport: ...  # in memory, on Trio's clock
 async with serve_simulator(simulator) as server: ...  # on loopback; server.url, server.http_url, server.api_key
@@ -8,10 +10,16 @@ async with serve_simulator(simulator) as server: ...  # on loopback; server.url,
 async with record_session("talk.jsonl", instructions="...") as session: ...  # a real one, once
 with replay("talk.jsonl", pace=0) as server: ...  # the same again: give it to simulated_transport or serve_simulator
 ```
+
+With pytest and pytest-trio there are fixtures for the first: `realtime_session` and `realtime_simulator`, described by
+the mark `realtime` (the plugin `pytest_trio_realtime`). `assert_no_leaks` finds what a block of your program leaves
+behind, and `check_message_transport` holds a transport of your own against what a session expects of one.
 """
 
 from .calls import Call as Call, JoinedCall as JoinedCall, Switchboard as Switchboard
+from .check_transport import check_message_transport as check_message_transport
 from .dialect import Dialect as Dialect
+from .leaks import assert_no_leaks as assert_no_leaks
 from .mcp import McpTools as McpTools
 from .memory_transport import MemoryTransport as MemoryTransport, memory_transport_pair as memory_transport_pair
 from .recorder import record_session as record_session
@@ -43,6 +51,7 @@ from .script import (
     says as says,
 )
 from .simulated_connection import SimulatedConnection as SimulatedConnection
+from .simulated_session import open_simulated_session as open_simulated_session
 from .simulated_transport import simulated_transport as simulated_transport
 from .simulator import Simulator as Simulator
 from .simulator_server import SimulatorServer as SimulatorServer, serve_simulator as serve_simulator
