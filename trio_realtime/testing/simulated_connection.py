@@ -19,8 +19,10 @@ from typing import Any, cast
 from ..transport import Closed
 from .client_event_shapes import CLIENT_EVENT, MAX_APPEND_BYTES
 from .conversation import Json, ServerConversation, ServerItem
+from .faults import Fault
 from .identifiers import IdCounter
 from .json_shape import type_name
+from .link import Link
 from .listening import Listening
 from .refusal import RefusedError
 from .response_stream import Delivery, ResponseStream
@@ -55,9 +57,10 @@ class SimulatedConnection:
     """
 
     def __init__(
-        self, behaviour: Behaviour, query: Mapping[str, str], *, seed: int, now: float, unix_time: float
+        self, behaviour: Behaviour, query: Mapping[str, str], link: Link, *, seed: int, now: float, unix_time: float
     ) -> None:
         self.query = query
+        self._link = link
         self.received: deque[Json] = deque(maxlen=_REMEMBERED_EVENTS)
         self.closed: Closed | None = None
         self._behaviour = behaviour
@@ -111,6 +114,14 @@ class SimulatedConnection:
     def items(self) -> list[Json]:
         """The server's own view of the conversation, in order, without audio."""
         return [held.shown() for held in self._conversation.items]
+
+    def inject(self, fault: Fault) -> None:
+        """Let a fault happen at once, or when it says so, counted from now; see `faults`.
+
+        Raises:
+            ConfigError: It is one of the handshake, which is over.
+        """
+        self._link.inject(fault)
 
     # --- time --------------------------------------------------------------------------------------------------
 

@@ -14,8 +14,10 @@ import trio
 
 from ..errors import ConnectionLost, ProtocolError
 from .handshake import Rejected, examine_upgrade
+from .link import Link, link_to
 from .server_websocket import ServerWebSocket
-from .simulated_transport import running_beside, serve_connection
+from .serving import serve_connection
+from .simulated_transport import running_beside
 from .simulator import Simulator
 
 _HANDSHAKE_TIMEOUT = 10.0
@@ -85,6 +87,9 @@ async def _serve_client(server: SimulatorServer, stream: trio.abc.Stream) -> Non
     websocket = ServerWebSocket(stream)
     with trio.move_on_after(_HANDSHAKE_TIMEOUT) as handshake:
         request = await websocket.receive_request()
+        link = link_to(server.simulator)
+        if await _fails_on_purpose(link, websocket, handshake):
+            return
         headers = {name.decode().lower(): value.decode("latin-1") for name, value in request.extra_headers}
         verdict = examine_upgrade(request.target, headers, request.subprotocols, server.api_key)
         if isinstance(verdict, Rejected):
@@ -95,8 +100,23 @@ async def _serve_client(server: SimulatorServer, stream: trio.abc.Stream) -> Non
             await _refuse_beta(websocket)
             return
         handshake.deadline = float("inf")
-        connection = server.simulator.connect(verdict.query, now=trio.current_time(), unix_time=time.time())
-        await serve_connection(connection, websocket)
+        connection = link.connect(verdict.query, now=trio.current_time(), unix_time=time.time())
+        await serve_connection(connection, websocket, link)
+
+
+async def _fails_on_purpose(link: Link, websocket: ServerWebSocket, handshake: trio.CancelScope) -> bool:
+    """Delay the handshake, or answer it, as the faults want; give whether that was its end."""
+    seconds, answer = link.handshake()
+    if seconds:
+        handshake.deadline = float("inf")
+        with trio.move_on_after(seconds):
+            await websocket.wait_gone()
+            return True
+        handshake.deadline = trio.current_time() + _HANDSHAKE_TIMEOUT
+    if answer is None:
+        return False
+    await websocket.send_frames(answer)
+    return True
 
 
 async def _refuse_beta(websocket: ServerWebSocket) -> None:
