@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import trio
 
 from trio_realtime import Playback, RealtimeSession, UpdateChannel, open_session
-from trio_realtime.testing import ScriptedTurn, SimulatedConnection, Simulator, simulated_transport
+from trio_realtime.testing import Fault, ScriptedTurn, SimulatedConnection, Simulator, simulated_transport
 
 from .scripted_server import ScriptedServer
 
@@ -23,10 +23,15 @@ MS = 48
 
 @asynccontextmanager
 async def talking(
-    *script: ScriptedTurn, pace: float = 1, audio_delta_ms: int = 200, transcripts: Sequence[str] = (), **arguments: Any
+    *script: ScriptedTurn,
+    pace: float = 1,
+    audio_delta_ms: int = 200,
+    transcripts: Sequence[str] = (),
+    faults: Sequence[Fault] = (),
+    **arguments: Any,
 ) -> AsyncGenerator[tuple[RealtimeSession, SimulatedConnection]]:
     """Open a session with a simulator; without turn detection unless it is asked for."""
-    simulator = Simulator(script, pace=pace, audio_delta_ms=audio_delta_ms, transcripts=transcripts)
+    simulator = Simulator(script, pace=pace, audio_delta_ms=audio_delta_ms, transcripts=transcripts, faults=faults)
     arguments = {"turn_detection": None, **arguments}
     async with simulated_transport(simulator) as transport, open_session(transport=transport, **arguments) as session:
         yield session, simulator.connections[0]
