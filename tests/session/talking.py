@@ -9,8 +9,15 @@ from typing import Any, TypeVar
 
 import trio
 
-from trio_realtime import Playback, RealtimeSession, UpdateChannel, open_session
-from trio_realtime.testing import Fault, ScriptedTurn, SimulatedConnection, Simulator, simulated_transport
+from trio_realtime import OpenAI, Playback, RealtimeSession, UpdateChannel, open_session
+from trio_realtime.testing import (
+    Fault,
+    ScriptedTurn,
+    SimulatedConnection,
+    Simulator,
+    serve_simulator,
+    simulated_transport,
+)
 
 from .scripted_server import ScriptedServer
 
@@ -35,6 +42,22 @@ async def talking(
     arguments = {"turn_detection": None, **arguments}
     async with simulated_transport(simulator) as transport, open_session(transport=transport, **arguments) as session:
         yield session, simulator.connections[0]
+
+
+@asynccontextmanager
+async def session_over(carrier: str, simulator: Simulator, **arguments: Any) -> AsyncGenerator[RealtimeSession]:
+    """Open a session with a simulator in memory, or over a socket; without turn detection."""
+    if carrier == "memory":
+        async with (
+            simulated_transport(simulator) as transport,
+            open_session(transport=transport, turn_detection=None, **arguments) as session,
+        ):
+            yield session
+        return
+    async with serve_simulator(simulator) as server:
+        endpoint = OpenAI(server.api_key, base_url=server.url)
+        async with open_session(endpoint=endpoint, turn_detection=None, **arguments) as session:
+            yield session
 
 
 def requested(connection: SimulatedConnection, *kinds: str) -> list[dict[str, Any]]:
