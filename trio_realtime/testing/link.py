@@ -394,7 +394,7 @@ class _Said:
     strikes: list[EventFault]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Awaited:
     """A fault, and how many events must come first."""
 

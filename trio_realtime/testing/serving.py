@@ -88,7 +88,7 @@ class _Serving:
                 continue
             with trio.CancelScope() as self._writing:
                 await self._perform(act)
-                if isinstance(act, SendClose):
+                if isinstance(act, SendClose) and not act.lingers:
                     return
 
     async def _perform(self, act: Act) -> None:
@@ -98,8 +98,6 @@ class _Serving:
             case SendClose(lingers=True):
                 await self._transport.send_frames(act.frame)
                 self._link.silent = True
-                self._obey()
-                await trio.sleep_forever()
             case SendClose():
                 await self._transport.aclose_with(act.frame)
             case _:
