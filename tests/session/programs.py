@@ -228,14 +228,15 @@ class Listener:
 
     updates: list[Update] = field(default_factory=list[Update])
     error: Exception | None = None
+    _scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
     def lasting(self) -> list[Update]:
         """What is no delta."""
         return [update for update in self.updates if not delta_bytes(update) and not isinstance(update, Lagged)]
 
     async def listen(self, channel: UpdateChannel[Any], pause: float, patience: float) -> None:
-        """Receive, waiting before each update, and giving up again and again."""
-        with channel:
+        """Receive, waiting before each update, and giving up again and again; in the end, take what is there."""
+        with channel, self._scope:
             try:
                 while True:
                     await trio.sleep(pause)
@@ -247,6 +248,9 @@ class Listener:
                 with suppress(trio.WouldBlock, trio.EndOfChannel, RealtimeError):
                     while self.error is None:
                         self.updates.append(channel.receive_nowait())
+
+    def stop(self) -> None:
+        self._scope.cancel()
 
 
 class Run:
@@ -291,6 +295,13 @@ class Run:
             return
         self.listeners.append(Listener())
         self.nursery.start_soon(self.listeners[-1].listen, channel, pause, patience)
+
+    async def stop_listening(self) -> None:
+        """Let all subscribers stop at one moment: when nothing else happens, so that each can have the same."""
+        await trio.testing.wait_all_tasks_blocked()
+        for listener in self.listeners:
+            listener.stop()
+        await trio.testing.wait_all_tasks_blocked()
 
     async def _play(self) -> None:
         try:

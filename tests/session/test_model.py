@@ -131,6 +131,7 @@ async def body(seen: Seen, session: RealtimeSession, program: Program, *, plays:
                     await run.finished.park()
             await trio.sleep(60)  # the server may answer what was said last
             seen.settled = not run.unfinished and session.failure is None
+            await run.stop_listening()
             nursery.cancel_scope.cancel()
         while events.statistics().buffered_updates:
             event = events.receive_nowait().event
