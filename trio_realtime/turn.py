@@ -183,8 +183,10 @@ class Turn:
             self.responses.append(update.response)
             for stated in update.response.output or ():
                 item = self._scope.machine.conversation.get(stated.id or "")
-                if item is not None:
+                if item is not None and update.response.id in self._response_ids:
                     self._take_item(item)  # one of which no delta came
+                elif item is not None:
+                    self._take_whole(item, update.response.id)
             if not self._follow:
                 self._finish()
         else:
@@ -214,6 +216,15 @@ class Turn:
         self._take_item(update.item)
         if self._news:
             self._news.unpark_all()
+
+    def _take_whole(self, item: ConversationItem, response_id: str | None) -> None:
+        """Take an item of a response whose `created` never came, so that its deltas were not known for this turn's."""
+        deltas = [Delta(text=item.text), Delta(transcript=item.transcript)]
+        deltas += [Delta(audio=item.audio), Delta(arguments=item.arguments)]
+        for delta in deltas:
+            if delta.text or delta.transcript or delta.audio or delta.arguments:
+                self._take(ItemUpdated(item=item, delta=delta, response_id=response_id))
+        self._take_item(item)
 
     def _take_item(self, item: ConversationItem) -> None:
         if item.id not in self._item_ids:

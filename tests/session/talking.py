@@ -9,14 +9,16 @@ from typing import Any, TypeVar
 
 import trio
 
-from trio_realtime import Playback, RealtimeSession, UpdateChannel
+from trio_realtime import OpenAI, Playback, RealtimeSession, UpdateChannel, open_session
 from trio_realtime.testing import (
     Dialect,
+    Fault,
     McpTools,
     ScriptedTurn,
     SimulatedConnection,
     Simulator,
     open_simulated_session,
+    serve_simulator,
 )
 
 from .scripted_server import ScriptedServer
@@ -36,6 +38,7 @@ async def talking(
     transcripts: Sequence[str] = (),
     mcp_tools: McpTools | None = None,
     dialect: Dialect = "openai",
+    faults: Sequence[Fault] = (),
     **arguments: Any,
 ) -> AsyncGenerator[tuple[RealtimeSession, SimulatedConnection]]:
     """Open a session with a simulator; without turn detection unless it is asked for."""
@@ -46,10 +49,24 @@ async def talking(
         transcripts=transcripts,
         mcp_tools=mcp_tools,
         dialect=dialect,
+        faults=faults,
     )
     arguments = {"turn_detection": None, **arguments}
     async with open_simulated_session(simulator, **arguments) as session:
         yield session, simulator.connections[0]
+
+
+@asynccontextmanager
+async def session_over(carrier: str, simulator: Simulator, **arguments: Any) -> AsyncGenerator[RealtimeSession]:
+    """Open a session with a simulator in memory, or over a socket; without turn detection."""
+    if carrier == "memory":
+        async with open_simulated_session(simulator, turn_detection=None, **arguments) as session:
+            yield session
+        return
+    async with serve_simulator(simulator) as server:
+        endpoint = OpenAI(server.api_key, base_url=server.url)
+        async with open_session(endpoint=endpoint, turn_detection=None, **arguments) as session:
+            yield session
 
 
 def requested(connection: SimulatedConnection, *kinds: str) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from trio_realtime import (
     tool,
 )
 from trio_realtime.errors import ResponseError
-from trio_realtime.testing import ModelContext, Output, calls, fails, incomplete, load_voice, says
+from trio_realtime.testing import ModelContext, Output, calls, fails, incomplete, load_voice, omitted, says
 from trio_realtime.turn import response_error
 from trio_realtime.wire.responses import Response, StatusDetails, StatusError
 
@@ -292,6 +292,18 @@ async def test_a_response_that_was_never_announced_ends_its_turn(echoes: bool) -
         async with session.respond():
             await wait_all_tasks_blocked()
             assert len(sent_after(server, "response.create")) == 2
+
+
+async def test_a_response_that_was_never_announced_still_gives_what_it_said(autojump_clock: MockClock) -> None:
+    script = [says("Unheralded.", audio=0.5), calls("look", {"far": 1})]
+    never = [omitted(on="response.created"), omitted(on="response.created", nth=2)]
+    async with talking(*script, faults=never) as (session, _):
+        async with session.respond("x") as turn:
+            assert await turn.text() == "Unheralded."
+            assert len(await turn.audio()) == 24_000
+        assert [item.transcript for item in turn.items] == ["Unheralded."]
+        async with session.respond("y", follow=False) as turn:
+            assert [delta.arguments async for delta in turn] == ['{"far": 1}']
 
 
 async def test_a_malformed_done_ends_the_turn() -> None:

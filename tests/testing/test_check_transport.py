@@ -186,7 +186,7 @@ class TakesWhatItDoesNotWrite(OverMemory):
 
 class WritesWhatItDoesNotTake(OverMemory):
     def send_nowait(self, payload: bytes) -> bool:
-        self.inner._peer._inbox.append(payload)
+        self.inner._peer._inbox.append((payload, False))
         return False
 
 

@@ -174,3 +174,28 @@ async def test_what_happened_first_is_how_the_connection_ended() -> None:
     await left.aclose(4000, "enough")
     left.drop()
     assert await right.pump(Inbox()) == Closed(4000, "enough")
+
+
+async def test_frames_are_read_as_a_client_reads_them() -> None:
+    left, right = memory_transport_pair()
+    inbox = Inbox()
+    await left.send_frames(b"\x89\x00\x01\x01a")  # a ping, and the beginning of a message
+    await left.send_frames(b"\x80\x01b")
+    await left.aclose_with(b"\x88\x02\x0f\xa0")
+    await left.aclose_with(b"\x88\x00")
+    assert await right.pump(inbox) == Closed(4000)
+    assert inbox.messages == [b"ab"]
+
+
+async def test_an_end_that_is_not_reading_leaves_messages_and_the_end_where_they_are() -> None:
+    left, right = memory_transport_pair()
+    inbox = Inbox()
+    right.set_reading(False)
+    await left.send(b"1")
+    await left.aclose()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(right.pump, inbox)
+        await wait_all_tasks_blocked()
+        assert inbox.messages == []
+        right.set_reading(True)
+    assert inbox.messages == [b"1"]

@@ -136,3 +136,34 @@ async def test_nothing_is_sent_after_the_client_closed() -> None:
     assert (await server.pump(ignore)).code == 1000
     with pytest.raises(ConnectionLost):
         await server.send(b"?")
+
+
+async def test_a_server_that_falls_silent_drops_even_what_it_had_read() -> None:
+    client, server = await connect()
+    heard: list[bytes] = []
+
+    def hear(payload: bytes | bytearray | memoryview, binary: bool = False) -> None:
+        heard.append(bytes(payload))
+        server.fall_silent()
+
+    both = b"".join(client.protocol.send(TextMessage(data=word)) for word in ("one", "two"))
+    await client.stream.send_all(both)
+    await client.stream.send_all(client.protocol.send(CloseConnection(code=1000)))
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def pump() -> None:
+            with pytest.raises(ConnectionLost):
+                await server.pump(hear)
+
+        await trio.testing.wait_all_tasks_blocked()
+        await client.stream.aclose()
+    assert heard == [b"one"]
+
+
+async def test_what_a_client_sends_while_nobody_answers_is_dropped() -> None:
+    near, far = memory_stream_pair()
+    await near.send_all(b"hello?")
+    await near.aclose()
+    with trio.fail_after(1):
+        await ServerWebSocket(far).wait_gone()

@@ -7,6 +7,8 @@ simulator = Simulator([says("Hello!"), calls("get_weather", {"city": "Paris"})])
 async with simulated_transport(simulator) as transport: ...  # in memory, on Trio's clock
 async with serve_simulator(simulator) as server: ...  # on loopback; server.url, server.http_url, server.api_key
 
+simulator = Simulator(faults=[drops(after_events=20, connection=1)])  # what goes wrong; see `faults`
+
 async with record_session("talk.jsonl", instructions="...") as session: ...  # a real one, once
 with replay("talk.jsonl", pace=0) as server: ...  # the same again: give it to simulated_transport or serve_simulator
 ```
@@ -19,6 +21,30 @@ behind, and `check_message_transport` holds a transport of your own against what
 from .calls import Call as Call, JoinedCall as JoinedCall, Switchboard as Switchboard
 from .check_transport import check_message_transport as check_message_transport
 from .dialect import Dialect as Dialect
+from .faults import (
+    ERROR_TYPES as ERROR_TYPES,
+    FAULTS as FAULTS,
+    Fault as Fault,
+    binary as binary,
+    breaks_handshake as breaks_handshake,
+    closes as closes,
+    drops as drops,
+    duplicate as duplicate,
+    error_event as error_event,
+    expires as expires,
+    fragmented as fragmented,
+    half_open as half_open,
+    latency as latency,
+    malformed as malformed,
+    omitted as omitted,
+    oversized as oversized,
+    refuses as refuses,
+    reordered as reordered,
+    silent_handshake as silent_handshake,
+    slow_handshake as slow_handshake,
+    stops_reading as stops_reading,
+    unknown_event as unknown_event,
+)
 from .leaks import assert_no_leaks as assert_no_leaks
 from .mcp import McpTools as McpTools
 from .memory_transport import MemoryTransport as MemoryTransport, memory_transport_pair as memory_transport_pair

@@ -16,6 +16,7 @@ from ..transport import Closed
 from ..wire.codec import Kind
 from .conversation import Json
 from .identifiers import IdCounter
+from .link import Link, link_to
 from .server import Server, ServerConnection
 
 
@@ -187,6 +188,10 @@ class Switchboard:
     def find(self, call_id: str) -> Call | None:
         """Find a call by its id, whatever its state."""
         return next((call for call in self.calls if call.id == call_id), None)
+
+    def open_link(self) -> Link:
+        """Make the link of the server's next connection, with the faults that it wants."""
+        return link_to(self._server)
 
     def connect(
         self,

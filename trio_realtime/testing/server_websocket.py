@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import trio
@@ -18,14 +19,15 @@ from wsproto.events import (
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from ..errors import ConnectionLost, ProtocolError
-from ..transport import Closed, Deliver, MessageTransport
+from ..transport import Closed, Deliver
+from .server_transport import ServerTransport
 
 _RECEIVE_BYTES = 65536
 _MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 _CLOSE_TIMEOUT = 1.0
 
 
-class ServerWebSocket(MessageTransport):
+class ServerWebSocket(ServerTransport):
     """A websocket that a client opened; `receive_request` comes first, then `accept`.
 
     Args:
@@ -40,6 +42,10 @@ class ServerWebSocket(MessageTransport):
         self._writing = trio.Lock()
         self._closing = False
         self._pumping = False
+        self._silent = False
+        self._may_read = trio.Event()
+        self._may_read.set()
+        self._reading = trio.CancelScope()
         self._read_to_end = trio.Event()
         self._parts: list[bytes] = []
         self._parts_bytes = 0
@@ -63,6 +69,12 @@ class ServerWebSocket(MessageTransport):
         """Upgrade."""
         await self._write(AcceptConnection(subprotocol=subprotocol))
 
+    async def wait_gone(self) -> None:
+        """Answer nothing, and return when the client has gone; cancelled, the handshake can go on."""
+        with suppress(trio.BrokenResourceError):
+            while await self._stream.receive_some(_RECEIVE_BYTES):
+                pass
+
     # --- messages ----------------------------------------------------------------------------------------------
 
     async def pump(self, deliver: Deliver) -> Closed:
@@ -73,6 +85,8 @@ class ServerWebSocket(MessageTransport):
                 # wsproto turns a broken frame into a close event that has the right code.
                 for event in self._protocol.events():
                     match event:
+                        case _ if self._silent:
+                            pass
                         case TextMessage() | BytesMessage():
                             await self._take(event, deliver)
                         case Ping():
@@ -113,12 +127,23 @@ class ServerWebSocket(MessageTransport):
             raise trio.ClosedResourceError("this websocket was closed on this side")
         await self._write(*(TextMessage(data=payload.decode()) for payload in payloads))
 
+    async def send_frames(self, frames: bytes) -> None:
+        """See `ServerTransport.send_frames`; before the upgrade: write an answer to the request."""
+        await self._write_bytes(frames)
+
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
         """See `MessageTransport.aclose`."""
+        await self._close(lambda: self._write(CloseConnection(code=code, reason=reason)))
+
+    async def aclose_with(self, frames: bytes) -> None:
+        """See `ServerTransport.aclose_with`."""
+        await self._close(lambda: self._write_bytes(frames))
+
+    async def _close(self, say_so: Callable[[], Awaitable[None]]) -> None:
         if not self._closing:
             self._closing = True
             with trio.move_on_after(_CLOSE_TIMEOUT), suppress(ConnectionLost, ProtocolError, trio.ClosedResourceError):
-                await self._write(CloseConnection(code=code, reason=reason))
+                await say_so()
                 # Whatever the client still sends is read: a socket that closes on unread bytes resets the connection,
                 # and the client may never see the close frame.
                 if self._pumping:
@@ -127,27 +152,52 @@ class ServerWebSocket(MessageTransport):
                     await self.pump(_ignore)
         await trio.aclose_forcefully(self._stream)
 
+    def set_reading(self, reading: bool) -> None:
+        """See `ServerTransport.set_reading`."""
+        if reading:
+            self._may_read.set()
+        elif self._may_read.is_set():
+            self._may_read = trio.Event()
+            self._reading.cancel()
+
+    def fall_silent(self) -> None:
+        """See `ServerTransport.fall_silent`."""
+        self._silent = True
+
     # --- bytes -------------------------------------------------------------------------------------------------
 
     async def _feed(self) -> None:
-        data, self._received = self._received, b""
+        data: bytes | bytearray | None
+        data, self._received = self._received or None, b""
         try:
-            data = data or bytes(await self._stream.receive_some(_RECEIVE_BYTES))
+            while data is None:
+                await self._may_read.wait()
+                with trio.CancelScope() as self._reading:
+                    data = await self._stream.receive_some(_RECEIVE_BYTES)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise ConnectionLost("the client broke the connection") from error
         if not data:
             raise ConnectionLost("the client went away without a close frame")
+        if self._silent:
+            return
         try:
-            self._protocol.receive_data(data)
+            self._protocol.receive_data(bytes(data))
         # wsproto decodes some headers, whatever bytes they have.
         except (RemoteProtocolError, UnicodeError) as error:
             raise ProtocolError(str(error), code=1002) from error
 
     async def _write(self, *events: Event) -> None:
+        try:
+            frames = b"".join(self._protocol.send(event) for event in events)
+        except LocalProtocolError as error:
+            raise ConnectionLost("the client is gone") from error
+        await self._write_bytes(frames)
+
+    async def _write_bytes(self, data: bytes) -> None:
         async with self._writing:
             try:
-                await self._stream.send_all(b"".join(self._protocol.send(event) for event in events))
-            except (trio.BrokenResourceError, trio.ClosedResourceError, LocalProtocolError) as error:
+                await self._stream.send_all(data)
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
                 raise ConnectionLost("the client is gone") from error
 
 

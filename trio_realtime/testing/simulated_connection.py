@@ -22,6 +22,7 @@ from .context_window import ContextWindow, max_input_tokens
 from .conversation import Json, ServerConversation
 from .dialect import Dialect, compatible
 from .encoded_audio import decoded_audio
+from .faulty_connection import FaultyConnection
 from .identifiers import IdCounter
 from .items import Items
 from .json_shape import type_name
@@ -53,7 +54,7 @@ class Behaviour:
     dialect: Dialect
 
 
-class SimulatedConnection:
+class SimulatedConnection(FaultyConnection):
     """What the server knows about one connection; made by `Simulator.connect`.
 
     Attributes:
@@ -61,8 +62,6 @@ class SimulatedConnection:
         session: The effective configuration, in the wire's shape.
         received: The last client events that were JSON objects, oldest first, refused or not.
         closed: Why the server has closed the connection, once it has; nothing is answered any more.
-        wake: Called when `say` or `press_key` has something to send although nobody asked. Whoever gives the connection
-            its time sets it, to call `advance` soon.
     """
 
     def __init__(
@@ -75,10 +74,10 @@ class SimulatedConnection:
         unix_time: float,
         configuration: Mapping[str, Any] | None = None,
     ) -> None:
+        super().__init__()
         self.query = query
         self.received: deque[Json] = deque(maxlen=REMEMBERED_EVENTS)
         self.closed: Closed | None = None
-        self.wake: Callable[[], None] = _nobody_waits
         self._behaviour = behaviour
         self._now = now
         self._unix_time_at_0 = unix_time - now
@@ -312,10 +311,6 @@ class SimulatedConnection:
         if len(audio) > MAX_APPEND_BYTES:
             raise RefusedError(f"The audio of one event must not exceed {MAX_APPEND_BYTES} bytes.", param="audio")
         self._listening.append(audio)
-
-
-def _nobody_waits() -> None:
-    """Whoever gives the connection its time asks it often enough."""
 
 
 def _speech(transcripts: Sequence[str | Hears | Fails]) -> Iterator[Hears | Fails]:

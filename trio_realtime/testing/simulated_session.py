@@ -52,7 +52,9 @@ async def open_simulated_session(
             config=session_options.get("config"),
         )
     async with (
-        simulated_transport(server, query=query) as transport,
+        simulated_transport(
+            server, query=query, connect_timeout=session_options.get("connect_timeout", 10.0)
+        ) as transport,
         open_session(transport=transport, **session_options) as session,
     ):
         yield session

@@ -1,22 +1,21 @@
-"""The simulated server behind a transport: runs a `ServerConnection` on Trio's clock, whichever that is."""
+"""The simulated server behind a transport: no network, on Trio's clock, whichever that is."""
 
 from __future__ import annotations
 
-import json
 import time
-from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
-from functools import partial
+from contextlib import asynccontextmanager
 
 import trio
 
-from ..errors import ConnectionLost, ProtocolError
-from ..transport import Closed, MessageTransport
+from ..errors import ConnectError, ConnectTimeout, HandshakeRejected
+from ..handshake import AnswerReader, NotAnAnswer
+from ..transport import MessageTransport
 from ..wire.codec import Kind
-from .conversation import Json
+from .link import link_to
 from .memory_transport import memory_transport_pair
-from .server import Server, ServerConnection, SharedConnection
+from .server import Server
+from .serving import serve_connection
 from .session_settings import DEFAULT_MODEL
 
 _MODELS: dict[Kind, str] = {"realtime": DEFAULT_MODEL, "translation": "gpt-realtime-translate"}
@@ -24,7 +23,11 @@ _MODELS: dict[Kind, str] = {"realtime": DEFAULT_MODEL, "translation": "gpt-realt
 
 @asynccontextmanager
 async def simulated_transport(
-    simulator: Server, *, query: Mapping[str, str] | None = None, kind: Kind = "realtime"
+    simulator: Server,
+    *,
+    query: Mapping[str, str] | None = None,
+    kind: Kind = "realtime",
+    connect_timeout: float = 10.0,
 ) -> AsyncGenerator[MessageTransport]:
     """Connect to a simulator without a network, on whatever clock Trio has.
 
@@ -35,17 +38,32 @@ async def simulated_transport(
         query: Of the URL that the client would use; None stands for `?model=gpt-realtime-2.1`, or for
             `?model=gpt-realtime-translate`.
         kind: `"translation"` for a translation session, as of `open_connection`.
+        connect_timeout: Seconds for the handshake, which takes none unless a fault wants it.
 
     Yields:
         The client's end, open.
 
     Raises:
         ConfigError: The query is not one that the server knows.
+        HandshakeRejected: A fault refused the handshake; `ConnectTimeout`, `ConnectError`: or delayed or broke it.
     """
     query = {"model": _MODELS[kind]} if query is None else query
+    link = link_to(simulator)
+    seconds, answer = link.handshake()
+    with trio.move_on_after(connect_timeout) as connecting:
+        await trio.sleep(seconds)
+    if connecting.cancelled_caught:
+        raise ConnectTimeout(f"no websocket within {connect_timeout:g} s")
+    if answer is not None:
+        raise _refusal_in(answer)
     connection = simulator.connect(query, kind=kind, now=trio.current_time(), unix_time=time.time())
     client, server = memory_transport_pair()
-    async with running_beside(partial(serve_connection, connection, server)):
+
+    async def serve() -> None:
+        await serve_connection(connection, server, link)
+        server.drop()
+
+    async with running_beside(serve):
         try:
             yield client
         finally:
@@ -68,50 +86,16 @@ async def running_beside(task: Callable[[], Awaitable[object]]) -> AsyncGenerato
         raise failure
 
 
-async def serve_connection(connection: ServerConnection, transport: MessageTransport) -> None:
-    """Let a connection talk over a transport until either side ends it."""
-    loop = ServerLoop(connection)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_read, transport, loop, nursery.cancel_scope)
-        with suppress(ConnectionLost, trio.ClosedResourceError):
-            closed = await loop.run(transport.send)
-            await transport.aclose(closed.code, closed.reason)
-        nursery.cancel_scope.cancel()
-
-
-async def _read(transport: MessageTransport, loop: ServerLoop, scope: trio.CancelScope) -> None:
-    # However the client went away, the server has nothing more to do.
-    with suppress(ConnectionLost, ProtocolError, trio.ClosedResourceError):
-        await transport.pump(loop.deliver)
-    scope.cancel()
-
-
-class ServerLoop:
-    """Gives a connection the time and its messages, and writes what it says."""
-
-    def __init__(self, connection: ServerConnection) -> None:
-        self._connection = connection
-        self._unsent: deque[Json] = deque()
-        self._arrival = trio.lowlevel.ParkingLot()
-        if isinstance(connection, SharedConnection):
-            connection.wake = self._arrival.unpark_all
-
-    def deliver(self, payload: bytes | bytearray | memoryview, binary: bool = False) -> None:
-        """See `Deliver`: take a message of the client."""
-        self._unsent += self._connection.receive(bytes(payload), trio.current_time(), binary=binary)
-        self._arrival.unpark_all()
-
-    async def run(self, send: Callable[[bytes], Awaitable[None]]) -> Closed:
-        """Send what the connection says, when it says it, until it closes.
-
-        Raises:
-            Whatever `send` raises.
-        """
-        while True:
-            self._unsent += self._connection.advance(trio.current_time())
-            while self._unsent:
-                await send(json.dumps(self._unsent.popleft()).encode())
-            if self._connection.closed is not None:
-                return self._connection.closed
-            with trio.move_on_at(self._connection.next_deadline()):
-                await self._arrival.park()
+def _refusal_in(answer: bytes) -> ConnectError:
+    """Read an answer to the upgrade request as the client over a socket does."""
+    reader = AnswerReader()
+    try:
+        reader.feed(answer)
+        if not reader.complete:
+            reader.feed(b"")
+    except NotAnAnswer as error:
+        return ConnectError(f"the server did not answer the websocket upgrade: {error}")
+    if reader.upgrade:
+        return ConnectError("the server did not upgrade to a websocket: its answer does not fit the request")
+    words = f"the server answered the websocket upgrade with status {reader.status}"
+    return HandshakeRejected(words, status=reader.status, headers=reader.headers, body=reader.body)

@@ -8,6 +8,8 @@ from typing import Any, get_args
 from ..errors import ConfigError
 from ..wire.codec import Kind
 from .dialect import Dialect
+from .faults import Fault
+from .link import Link
 from .mcp import McpTools
 from .script import Fails, Hears, ScriptedTurn
 from .server import ServerConnection
@@ -21,8 +23,10 @@ class Simulator:
     Every connection runs the script from its beginning.
 
     Attributes:
-        connections: Every session that was made, oldest first, to look at what it received and holds.
+        connections: Every session that was made, oldest first, to look at what it received and holds, and to let
+            something go wrong with it.
         translations: The same for translation sessions.
+        faults: What goes wrong, and when. Looked at whenever a client connects, so that it may be changed meanwhile.
     """
 
     def __init__(
@@ -36,6 +40,7 @@ class Simulator:
         mcp_tools: McpTools | None = None,
         max_input_tokens: int | None = None,
         dialect: Dialect = "openai",
+        faults: Sequence[Fault] = (),
     ) -> None:
         """Describe the server.
 
@@ -52,6 +57,7 @@ class Simulator:
             max_input_tokens: How much the model can read; what is more is cut off as `truncation` says. None: as much
                 as the model of this name can.
             dialect: `"openai"`, or `"compatible"` for what other servers do differently (see `dialect`).
+            faults: What goes wrong on each connection, or on one of them, and when; see `faults`.
 
         Raises:
             ConfigError: A number is out of range, or there is no such dialect.
@@ -78,6 +84,13 @@ class Simulator:
         )
         self.connections: list[SimulatedConnection] = []
         self.translations: list[TranslationConnection] = []
+        self.faults: list[Fault] = list(faults)
+        self._links = 0
+
+    def open_link(self) -> Link:
+        """Make the link of the next connection, whose handshake may fail."""
+        self._links += 1
+        return Link(self.faults, number=self._links)
 
     def connect(
         self,

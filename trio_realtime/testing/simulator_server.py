@@ -18,11 +18,13 @@ from .calls import Switchboard
 from .handshake import examine_upgrade
 from .http_server import HttpExchange, error_response
 from .keys import Keys
+from .link import Link, link_to
 from .refusal import HttpRefusedError
 from .rest_api import RestApi
 from .server import Server
 from .server_websocket import ServerWebSocket
-from .simulated_transport import running_beside, serve_connection
+from .serving import serve_connection
+from .simulated_transport import running_beside
 
 _HANDSHAKE_TIMEOUT = 10.0
 _BETA_CODE = "beta_api_shape_disabled"
@@ -109,6 +111,9 @@ async def _serve_client(api: RestApi, stream: trio.abc.Stream) -> None:
                 return
             websocket = ServerWebSocket(stream, exchange.received)
             await websocket.receive_request()
+            link = link_to(api.switchboard)
+            if await _fails_on_purpose(link, websocket, handshake):
+                return
             admitted = examine_upgrade(request, api.keys, api.switchboard, now=trio.current_time())
         except HttpRefusedError as refusal:
             await exchange.respond(error_response(refusal))
@@ -130,7 +135,22 @@ async def _serve_client(api: RestApi, stream: trio.abc.Stream) -> None:
         )
         await websocket.accept(admitted.subprotocol)
         handshake.deadline = float("inf")
-        await serve_connection(connection, websocket)
+        await serve_connection(connection, websocket, link)
+
+
+async def _fails_on_purpose(link: Link, websocket: ServerWebSocket, handshake: trio.CancelScope) -> bool:
+    """Delay the handshake, or answer it, as the faults want; give whether that was its end."""
+    seconds, answer = link.handshake()
+    if seconds:
+        handshake.deadline = float("inf")
+        with trio.move_on_after(seconds):
+            await websocket.wait_gone()
+            return True
+        handshake.deadline = trio.current_time() + _HANDSHAKE_TIMEOUT
+    if answer is None:
+        return False
+    await websocket.send_frames(answer)
+    return True
 
 
 async def _refuse_beta(websocket: ServerWebSocket) -> None:

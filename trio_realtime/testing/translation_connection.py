@@ -19,6 +19,7 @@ from typing import Any
 from ..transport import Closed
 from .client_event_shapes import MAX_APPEND_BYTES
 from .conversation import Json
+from .faulty_connection import FaultyConnection
 from .identifiers import IdCounter
 from .refusal import RefusedError
 from .script import Fails, Hears, ModelContext, Says, outputs_of
@@ -44,7 +45,7 @@ class _Spoken:
     written: int = 0
 
 
-class TranslationConnection:
+class TranslationConnection(FaultyConnection):
     """What the server knows about one translation session; made by `Simulator.connect`.
 
     Attributes:
@@ -64,6 +65,7 @@ class TranslationConnection:
         unix_time: float,
         configuration: Mapping[str, Any] | None = None,
     ) -> None:
+        super().__init__()
         self.query = query
         self.received: deque[Json] = deque(maxlen=REMEMBERED_EVENTS)
         self.closed: Closed | None = None
