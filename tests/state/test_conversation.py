@@ -233,7 +233,7 @@ class BudgetAgainstCount(RuleBasedStateMachine):
 
 
 TestBudgetAgainstCount = BudgetAgainstCount.TestCase
-TestBudgetAgainstCount.settings = settings(max_examples=100, stateful_step_count=40)
+TestBudgetAgainstCount.settings = settings(stateful_step_count=40)
 
 
 def test_the_oldest_audio_is_given_up_first_and_text_is_kept() -> None:

@@ -390,7 +390,7 @@ class AgainstServer(RuleBasedStateMachine):
 
 
 TestAgainstServer = AgainstServer.TestCase
-TestAgainstServer.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestAgainstServer.settings = settings(stateful_step_count=40)
 
 
 @given(st.lists(st.tuples(st.sampled_from(Event), st.sampled_from([None, "r1", "r2"]), st.booleans()), max_size=12))
