@@ -75,19 +75,34 @@ def test_with_an_item_and_what_was_heard_of_it_the_rest_is_cut() -> None:
 def test_an_item_of_which_nothing_was_heard_is_deleted() -> None:
     machine = new_machine()
     speaking(machine)
-    out = without_ids(sent(machine.interrupt("item_1", 0)))
-    assert out == [CANCEL, client.ConversationItemDelete(item_id="item_1")]
+    cancel, delete = sent(machine.interrupt("item_1", 0))
+    assert without_ids([cancel, delete]) == [CANCEL, client.ConversationItemDelete(item_id="item_1")]
+    assert settled(receive(machine, {"type": "conversation.item.deleted", "item_id": "item_1"})) == [delete.event_id]
+
+
+NEITHER = "interrupt takes an item and how many samples of it were played, or neither"
 
 
 @pytest.mark.parametrize(
-    ("item_id", "samples"), [("item_1", None), (None, 7), ("item_9", 7), ("item_2", 7), ("item_3", 7)]
+    ("item_id", "samples", "words"),
+    [
+        ("item_1", None, NEITHER),
+        (None, 7, NEITHER),
+        ("item_9", 7, "there is no item 'item_9' in the conversation"),
+        ("item_2", 7, "item 'item_2' is not a message of the assistant; only those can be interrupted"),
+        ("item_3", 7, "item 'item_3' has no audio; interrupt() without an item stops the response"),
+        ("item_1", -1, "played_samples is 0 or more, not -1"),
+    ],
 )
-def test_what_cannot_be_interrupted_is_refused_and_changes_nothing(item_id: str | None, samples: int | None) -> None:
+def test_what_cannot_be_interrupted_is_refused_and_changes_nothing(
+    item_id: str | None, samples: int | None, words: str
+) -> None:
     machine = new_machine()
     speaking(machine)
     receive(machine, added(user_item("item_2")), added(assistant_item("item_3")))
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError) as caught:
         machine.interrupt(item_id, samples)
+    assert str(caught.value) == words
     assert machine.responses.sequencer.stopping is None
     assert len(machine._requests) == 0
 
@@ -147,6 +162,54 @@ def test_a_response_that_has_to_stop_is_not_heard_any_more() -> None:
     out = without_ids(sent(machine.stop_response("resp_1")))
     assert CANCEL in out
     assert ledger.take() is None
+
+
+def second_answer(machine: Machine, *, ms: int = 100, **response: Any) -> None:
+    """A second response is under way, whose item is `item_2`."""
+    stated = {"id": "resp_2", "conversation_id": "conv_1", **response}
+    receive(
+        machine,
+        {"type": "response.created", "response": stated},
+        {"type": "response.output_item.added", "response_id": "resp_2", "item": assistant_item("item_2")},
+        audio_delta("item_2", bytes(PCM16.ms_to_bytes(ms)), response_id="resp_2"),
+    )
+
+
+def test_a_response_that_has_to_stop_before_it_is_heard_lets_what_sounds_go_on() -> None:
+    machine = new_machine()
+    ledger = machine.begin_playback()
+    speaking(machine, ms=100)
+    receive(machine, done("resp_1"))
+    second_answer(machine)
+    effects = machine.stop_response("resp_2")
+    cut = client.ConversationItemDelete(item_id="item_2")
+    assert without_ids(sent(effects)) == [client.ResponseCancel(response_id="resp_2"), cut]
+    assert published([effects], updates.Interrupted) == []
+    assert [ledger.plays("resp_1"), ledger.plays("resp_2")] == [True, False]
+
+
+def test_a_turn_that_is_stopped_while_it_is_heard_is_told_to_the_player() -> None:
+    machine = new_machine()
+    ledger = machine.begin_playback()
+    speaking(machine)
+    assert ledger.take() is not None
+    ledger.played(ms=300)
+    effects = machine.stop_turn("resp_1")
+    assert published([effects], updates.Interrupted) == [updates.Interrupted(item_id="item_1", heard_ms=300)]
+
+
+def test_an_interruption_cancels_all_that_sounds_and_cuts_what_the_conversation_holds() -> None:
+    machine = new_machine()
+    machine.begin_playback()
+    receive(machine, created("resp_0"))
+    second_answer(machine, conversation_id=None)  # beside the conversation
+    item_1 = {"type": "response.output_item.added", "response_id": "resp_0", "item": assistant_item("item_1")}
+    receive(machine, item_1, audio_delta("item_1", bytes(4800), response_id="resp_0"))
+    assert without_ids(sent(machine.interrupt(None, None))) == [
+        client.ResponseCancel(response_id="resp_0"),
+        client.ResponseCancel(response_id="resp_2"),
+        client.ConversationItemDelete(item_id="item_1"),
+    ]
 
 
 def test_a_response_that_the_player_holds_together_with_another_takes_it_with_it() -> None:
@@ -226,6 +289,14 @@ def test_a_call_that_the_program_answers_itself_is_followed_up_if_it_says_so() -
     assert [call for each in called(machine, runs=False) for call in each.start] == []
     effects = machine.responses.tools.answer("call_1", reply=True)
     assert [type(event) for event in sent(effects)] == [client.ResponseCreate]
+
+
+def test_a_call_that_the_program_interrupts_is_still_followed_up() -> None:
+    machine = new_machine()
+    called(machine)
+    effects = machine.interrupt(None, None)
+    assert effects.cancel == ("call_1",)
+    assert [type(event) for event in sent(effects)] == [client.ConversationItemCreate, client.ResponseCreate]
 
 
 def test_what_follows_a_forced_call_is_free_to_speak() -> None:

@@ -378,7 +378,31 @@ def test_a_connection_that_ends_long_before_its_time_is_lost(expires_at: int | N
 def test_a_connection_that_ends_before_there_was_a_session_is_lost() -> None:
     failure = ended(new_machine()).failure
     assert type(failure) is ConnectionLost
-    assert "no code" in str(failure)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "words"),
+    [
+        (None, "", "the server closed the connection: no code"),
+        (1001, "", "the server closed the connection: code 1001"),
+        (None, "bye", "the server closed the connection: no code, bye"),
+        (1001, "going away", "the server closed the connection: code 1001, going away"),
+        (1001, "session_expired", "the session has expired: session_expired"),
+        (1001, "maximum duration of 60 minutes", "the session has expired: maximum duration of 60 minutes"),
+    ],
+)
+def test_the_end_is_told_in_the_servers_words(code: int | None, reason: str, words: str) -> None:
+    failure = ended(new_machine(), code=code, reason=reason).failure
+    assert isinstance(failure, ConnectionLost | SessionExpired)
+    assert (str(failure), failure.code, failure.reason) == (words, code, reason)
+
+
+@pytest.mark.parametrize("message", ["Your session hit the maximum duration.", ""])
+def test_an_expiry_is_told_in_the_words_of_the_error_that_announced_it(message: str) -> None:
+    machine = new_machine()
+    receive(machine, error(code="session_expired", message=message))
+    assert str(ended(machine).failure) == f"the session has expired: {message or 'its time is up'}"
+    assert str(ended(machine, reason="bye").failure) == f"the session has expired: {message or 'bye'}"
 
 
 @pytest.mark.parametrize("unix_time", [1995.0, 2000.0, 9000.0])
@@ -388,11 +412,14 @@ def test_a_connection_that_ends_at_its_time_has_expired(unix_time: float) -> Non
     assert type(ended(machine, unix_time=1994.9).failure) is ConnectionLost
     failure = ended(machine, unix_time=unix_time).failure
     assert type(failure) is SessionExpired
+    assert str(failure) == "the session has expired: its time is up"
 
 
 def test_the_cause_of_a_loss_is_kept_and_a_named_failure_stays_itself() -> None:
     lost = ConnectionLost("reset", code=1006, reason="")
+    lost.__cause__ = reset = OSError("reset")
     assert ended(new_machine(), cause=lost).failure is lost
+    assert lost.__cause__ is reset
     protocol = ProtocolError("over the limit")
     assert ended(new_machine(), cause=protocol, reason="session_expired").failure is protocol
     broken = OSError("broken")
