@@ -131,8 +131,7 @@ def plain(city: str) -> str:
         ),
         (
             {"output_modalities": ["text", "audio"]},
-            "the session configuration is not valid: "
-            "output_modalities is ['audio'] or ['text'], not ['text', 'audio']",
+            "the session configuration is not valid: output_modalities is ['audio'] or ['text'], not ['text', 'audio']",
         ),
         (
             {"tool_choice": "some"},

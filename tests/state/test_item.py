@@ -65,6 +65,14 @@ def test_a_part_keeps_its_beginning_up_to_a_length_as_far_as_it_is_held(audio: b
     assert (part.audio_held_bytes, part.audio_evicted_bytes) == (len(part.audio), gone)
 
 
+def test_no_more_chunks_are_given_up_than_it_takes() -> None:
+    part = ItemPart("output_audio")
+    for chunk in (b"ab", b"cd", b"ef"):
+        part.append_audio(chunk)
+    assert part.evict_audio(2) == 2
+    assert part.audio == b"cdef"
+
+
 def test_audio_is_joined_once() -> None:
     part = ItemPart("output_audio")
     part.append_audio(b"ab")
@@ -269,3 +277,11 @@ def test_a_repr_shows_words_and_the_length_of_audio_but_no_audio() -> None:
     assert repr(item.content[0]) == "<ItemPart output_audio text='' transcript='Hello' audio=6 bytes>"
     call = item_of(FunctionCall(name="f", arguments="{}"))
     assert repr(call) == "<ConversationItem item_1 function_call  '{}'>"
+    output = item_of(FunctionCallOutput(call_id="c", output="7"))
+    assert repr(output) == "<ConversationItem item_1 function_call_output  '7'>"
+    assert repr(item_of(assistant())) == "<ConversationItem item_1 assistant in_progress ''>"
+
+
+def test_a_repr_shows_the_first_60_characters() -> None:
+    item = item_of(assistant(OutputText(text="x" * 61)))
+    assert repr(item) == f"<ConversationItem item_1 assistant in_progress '{'x' * 60}'>"

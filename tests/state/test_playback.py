@@ -245,6 +245,13 @@ def test_milliseconds_add_up_over_items_of_several_encodings_and_need_not_be_who
     assert not ledger.sounding
 
 
+def test_a_time_within_a_sample_counts_whole_bytes() -> None:
+    ledger = ledger_with(("item", 100))
+    ledger.take()
+    ledger.played(ms=1.03)
+    assert ledger.statistics().heard_bytes == 49
+
+
 @pytest.mark.parametrize(
     ("heard", "message"),
     [
@@ -255,7 +262,7 @@ def test_milliseconds_add_up_over_items_of_several_encodings_and_need_not_be_who
         ({"ms": float("nan")}, "0 or more"),
         ({"bytes": -1}, "0 or more, not -1"),
         ({"mark": -1}, "0 or more, not -1"),
-        ({}, "one of bytes=, ms= and mark="),
+        ({}, "^say what was heard by one of bytes=, ms= and mark=$"),
         ({"bytes": 1, "ms": 1}, "one of bytes=, ms= and mark="),
         ({"bytes": 1, "generation": 1}, "no generation 1 yet; the latest is 0"),
     ],
@@ -291,3 +298,12 @@ def test_an_acknowledgement_from_before_an_interruption_changes_nothing() -> Non
         ledger.played(ms=101)
     ledger.played(mark=new.mark)
     assert ledger.heard_ms("new") == 100
+
+
+def test_an_acknowledgement_of_what_was_cut_does_not_end_the_automatic_counting() -> None:
+    ledger = ledger_with(("old", 100))
+    old = ledger.take()
+    assert old is not None
+    ledger.interrupt()
+    ledger.played(mark=old.mark)
+    assert ledger.automatic

@@ -123,6 +123,17 @@ def test_an_item_truncated_elsewhere_is_played_to_where_it_was_cut() -> None:
     assert not ledger.sounding
 
 
+@pytest.mark.parametrize("excess", [1, 2, 3, 4, 5])
+def test_what_was_truncated_elsewhere_is_dropped_to_the_last_byte(excess: int) -> None:
+    ledger = PlaybackLedger()
+    ledger.received("item", 0, "r", PCMA, bytes(8))
+    ledger.received("item", 0, "r", PCMA, bytes(excess))
+    ledger.item_truncated("item", 0, 1)
+    statistics = ledger.statistics()
+    assert (statistics.queued_bytes, statistics.dropped_bytes) == (8, excess)
+    assert sum(len(chunk.audio) for chunk in take_all(ledger)) == 8
+
+
 @pytest.mark.parametrize(("truncated_ms", "cuts"), [(10, ()), (20, ()), (30, (cut_at("item", 20),))])
 def test_an_item_truncated_elsewhere_is_cut_again_only_if_less_was_heard(truncated_ms: int, cuts: Any) -> None:
     ledger = ledger_with(("item", 100))

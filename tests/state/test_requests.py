@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from trio_realtime.state.requests import Kind, Request, Requests, server_error
-from trio_realtime.wire.items import FunctionCall, FunctionCallOutput, InputText, Item, Message, OutputText
+from trio_realtime.wire.items import (
+    FunctionCall,
+    FunctionCallOutput,
+    InputText,
+    Item,
+    ItemReference,
+    Message,
+    OutputText,
+)
 from trio_realtime.wire.server_events import ErrorDetails
 
 IN_ORDER = [kind for kind in get_args(Kind) if kind not in {"create_response", "create_beside", "cancel"}]
@@ -188,6 +196,7 @@ def test_an_item_under_its_own_id_answers_its_command_whatever_it_looks_like() -
         (FunctionCallOutput(call_id="c", output="1"), FunctionCallOutput(call_id="c", output="1 "), True),
         (FunctionCallOutput(call_id="c", output="1"), FunctionCallOutput(call_id="d", output="1"), False),
         (FunctionCall(call_id="c", name="f"), FunctionCallOutput(call_id="c", output="1"), False),
+        (ItemReference(id="i"), ItemReference(id="i"), True),
     ],
 )
 def test_an_item_under_another_id_answers_a_command_of_its_shape(wanted: Item, came: Item, same: bool) -> None:

@@ -75,6 +75,13 @@ def test_a_turn_beside_the_conversation_is_no_reply() -> None:
         assert done.beside
 
 
+def test_what_goes_on_beside_the_conversation_stays_there() -> None:
+    turns = Turns()
+    turns.requested("e1", beside=True)
+    turns.requested("e2", "e1")
+    assert not turns.replying
+
+
 def test_a_turn_that_is_done_tells_its_responses_and_what_they_cost() -> None:
     record = TurnRecord(turn_id="e1", responses=[response("r1", 3), response("r2"), response("r3", 4)])
     (done,) = turn_done(record)
