@@ -37,8 +37,10 @@ def said(raw: dict[str, Any]) -> Any:
 
 
 def receive(machine: Machine, *raws: dict[str, Any]) -> list[Effects]:
-    """Let the server say something."""
-    return [machine.receive(said(raw)) for raw in raws]
+    """Let the server say something; every event of it is shown."""
+    effects = [machine.receive(said(raw)) for raw in raws]
+    assert all(each.event is not None for each in effects)
+    return effects
 
 
 def published(effects: list[Effects], kind: type[_T]) -> list[_T]:

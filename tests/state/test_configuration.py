@@ -135,13 +135,17 @@ def plain(city: str) -> str:
         ),
         (
             {"tool_choice": "some"},
-            "the session configuration is not valid: "
-            "tool_choice is 'none', 'auto', 'required' or one function, not 'some'",
+            (
+                "the session configuration is not valid: "
+                "tool_choice is 'none', 'auto', 'required' or one function, not 'some'"
+            ),
         ),
         (
             {"turn_detection": {"type": "server_vad", "treshold": 0.5, "idle": 7}},
-            "the session configuration has keys that the protocol does not know: "
-            "audio.input.turn_detection.treshold, audio.input.turn_detection.idle",
+            (
+                "the session configuration has keys that the protocol does not know: "
+                "audio.input.turn_detection.treshold, audio.input.turn_detection.idle"
+            ),
         ),
         (
             {"tools": [{"type": "function", "name": "e"}, {"type": "function", "name": "f", "strict.": True}]},
@@ -153,9 +157,11 @@ def plain(city: str) -> str:
         ),
         (
             {"voise": "marin"},
-            "there is no session keyword 'voise'; there are include, input_format, instructions, max_output_tokens, "
-            "noise_reduction, output_format, output_modalities, parallel_tool_calls, prompt, reasoning, speed, "
-            "tool_choice, tools, tracing, transcription, truncation, turn_detection, voice",
+            (
+                "there is no session keyword 'voise'; there are include, input_format, instructions, max_output_tokens, "
+                "noise_reduction, output_format, output_modalities, parallel_tool_calls, prompt, reasoning, speed, "
+                "tool_choice, tools, tracing, transcription, truncation, turn_detection, voice"
+            ),
         ),
     ],
     ids=lambda value: str(value)[:40],
@@ -223,7 +229,7 @@ def test_a_response_has_keywords_of_its_own() -> None:
     }
     with pytest.raises(ConfigError, match="response keyword 'speed'"):
         response_params({"speed": 1.0})  # type: ignore[typeddict-unknown-key]
-    with pytest.raises(ConfigError, match="^the response's parameters is not valid: "):
+    with pytest.raises(ConfigError, match=r"^the response's parameters is not valid: "):
         response_params({"metadata": {str(number): "" for number in range(17)}})
 
 

@@ -23,7 +23,7 @@ from trio_realtime.state import updates
 from trio_realtime.state.machine import Machine
 from trio_realtime.state.response_events import without_token
 from trio_realtime.state.tool_calls import ToolPolicy
-from trio_realtime.wire import client_events as client
+from trio_realtime.wire import client_events as client, server_events as server
 from trio_realtime.wire.items import FunctionCallOutput
 
 
@@ -284,6 +284,35 @@ def test_a_call_is_started_and_its_output_goes_out_with_what_asks_the_model_to_g
     assert settled(receive(machine, added(echo))) == [output.event_id]
 
 
+@pytest.mark.parametrize("conversation_id", ["conv_1", None])
+def test_a_call_that_is_answered_while_it_is_written_is_followed_up_after_its_response(
+    conversation_id: str | None,
+) -> None:
+    machine = new_machine()
+    receive(machine, created("resp_0"), done("resp_0"))
+    response = {"id": "resp_1", "conversation_id": conversation_id}
+    receive(
+        machine,
+        {"type": "response.created", "response": response},
+        {"type": "response.output_item.added", "response_id": "resp_1", "item": call_item("item_2")},
+    )
+    effects = machine.responses.tools.answer("call_1", reply=True)
+    ended = receive(machine, {"type": "response.done", "response": response | {"status": "completed"}})
+    beside = conversation_id is None  # no call of it is the session's
+    assert [type(event) for event in sent(effects)] == ([client.ResponseCreate] if beside else [])
+    assert [type(event) for event in sent(ended)] == ([] if beside else [client.ResponseCreate])
+
+
+def test_a_call_that_belongs_to_no_response_is_not_run() -> None:
+    machine = new_machine()
+    machine.responses.tools.calls.tools = {"get_weather": ToolPolicy()}
+    for response_id in ("resp_2", None):
+        receive(machine, created("resp_1"), {"type": "response.created", "response": {"id": "resp_2"}})
+        final = call_item("item_2", "{}", "completed")
+        [effects] = receive(machine, {"type": "response.output_item.done", "response_id": response_id, "item": final})
+        assert (effects.start, sent(effects)) == ((), [])
+
+
 def test_a_call_that_the_program_answers_itself_is_followed_up_if_it_says_so() -> None:
     machine = new_machine()
     assert [call for each in called(machine, runs=False) for call in each.start] == []
@@ -312,5 +341,8 @@ def test_a_second_call_under_the_same_id_with_other_arguments_is_reported() -> N
     called(machine)
     other = call_item("item_3", '{"lat": 2}', "completed")
     effects = receive(machine, {"type": "response.output_item.done", "response_id": "resp_1", "item": other})
-    assert [type(update).__name__ for update in effects[0].publish][-1] == "ProtocolIssue"
+    issue = effects[0].publish[-1]
+    assert isinstance(issue, server.ProtocolIssue)
+    assert issue.event_type == "response.output_item.done"
+    assert issue.reason == "a second call with the id 'call_1', but another name or other arguments; it is not run"
     assert effects[0].start == ()

@@ -207,6 +207,15 @@ def test_a_command_that_is_refused_has_its_error(command: client.ClientEvent) ->
     assert (answer.error.code, answer.error.message, answer.error.param) == ("invalid_value", "no", "x")
     assert effects.publish == ()
     assert machine.config == SessionConfig()
+    assert not machine._changes
+
+
+def test_only_a_cancel_is_settled_by_there_being_nothing_to_cancel() -> None:
+    machine = new_machine()
+    receive(machine, added(assistant_item("item_1")))
+    machine.command(client.ConversationItemDelete(event_id="event_1", item_id="item_1"))
+    [effects] = receive(machine, error(event_id="event_1", code="response_cancel_not_active"))
+    assert effects.settle[0].error is not None
 
 
 def test_a_change_that_is_refused_is_not_taken_with_the_next() -> None:
