@@ -158,9 +158,9 @@ def plain(city: str) -> str:
         (
             {"voise": "marin"},
             (
-                "there is no session keyword 'voise'; there are include, input_format, instructions, max_output_tokens, "
-                "noise_reduction, output_format, output_modalities, parallel_tool_calls, prompt, reasoning, speed, "
-                "tool_choice, tools, tracing, transcription, truncation, turn_detection, voice"
+                "there is no session keyword 'voise'; there are include, input_format, instructions, "
+                "max_output_tokens, noise_reduction, output_format, output_modalities, parallel_tool_calls, prompt, "
+                "reasoning, speed, tool_choice, tools, tracing, transcription, truncation, turn_detection, voice"
             ),
         ),
     ],

@@ -10,6 +10,7 @@ from tests.state.talks import held_bytes, message, wire_message
 from trio_realtime.audio import PCM16, PCMU
 from trio_realtime.state.conversation import Conversation
 from trio_realtime.state.item import ConversationItem
+from trio_realtime.state.updates import Delta
 from trio_realtime.wire.items import FunctionCall, InputAudio, InputText, Item, Message, OutputAudio
 
 IDS = ["a", "b", "c", "d", "e", "f"]
@@ -299,13 +300,36 @@ def test_what_the_server_retrieves_replaces_audio_and_words() -> None:
     conversation.append_audio(item, 0, b"ab")
     conversation.set_retrieved(item, wire_message("a", "Hello", audio=b"abcdef"))
     assert (item.audio, item.transcript, item.audio_evicted_bytes) == (b"abcdef", "Hello", 0)
-    spoken = conversation.add("b", user(), PCM16)
+    conversation.set_retrieved(item, wire_message("a", "Hello again", audio=b"abcdef"))
+    assert item.transcript == "Hello again"
+    spoken = conversation.add("b", message(role="user"), PCM16)
     parts: list[Any] = [InputText(text="x"), InputAudio(audio=b"12", transcript="said"), InputAudio()]
     conversation.set_retrieved(spoken, Message(role="user", content=parts))
     assert [part.audio for part in spoken.content] == [b"", b"12", b""]
+    assert [part.type for part in spoken.content] == ["input_text", "input_audio", "input_audio"]
     call = conversation.add("c", FunctionCall(name="f"), PCM16)
     conversation.set_retrieved(call, FunctionCall(name="f", arguments="{}"))
     assert call.arguments == "{}"
+
+
+def test_audio_that_was_retrieved_is_given_up_as_any_other() -> None:
+    conversation = Conversation(10)
+    item = conversation.add("a", message(), PCM16)
+    conversation.set_retrieved(item, wire_message("a", "Hello", audio=bytes(10)))
+    other = conversation.add("b", message(), PCM16)
+    conversation.append_audio(other, 0, bytes(10))
+    assert [item.audio_held_bytes, other.audio_held_bytes] == [0, 10]
+
+
+def test_a_part_that_was_not_announced_is_what_its_first_piece_says() -> None:
+    conversation = Conversation(100)
+    heard, said, written, cut = [conversation.add(item_id, message(), PCM16) for item_id in "abcd"]
+    assert conversation.append_audio(heard, 1, b"ab").content_index == 1
+    conversation.append_transcript(said, 0, "Hello")
+    conversation.append_text(written, 0, "Hello")
+    conversation.truncate(cut, 0, 10)
+    assert [part.type for part in heard.content] == ["output_audio"] * 2
+    assert [item.content[0].type for item in (said, written, cut)] == ["output_audio", "output_text", "output_audio"]
 
 
 def test_audio_and_transcript_that_come_before_their_item_are_kept_for_it() -> None:
@@ -350,7 +374,7 @@ def test_a_transcript_goes_to_the_part_that_it_names_if_that_holds_speech() -> N
     assert [part.transcript for part in item.content] == [None, "first", "second"]
 
 
-@pytest.mark.parametrize("index", [-1, -2, 2**40])
+@pytest.mark.parametrize("index", [-1, -2, 1, 2**40])
 def test_a_transcript_for_a_part_that_cannot_be_goes_to_what_the_user_said(index: int) -> None:
     conversation = Conversation(100)
     item = conversation.add("a", user(), PCM16)
@@ -389,3 +413,26 @@ def test_a_server_that_states_all_that_was_understood_so_far_revises_instead_of_
     grown = conversation.append_input_transcript("a", "Hello, my name")
     assert grown is not None
     assert (item.transcript, grown[1].transcript) == ("Hello, my name", " name")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "whole"),
+    [
+        (["no", "no"], "nono"),
+        (["a ", "longer piece"], "a longer piece"),
+        (["Hello", "Hel"], "HelloHel"),
+        (["Hello", "Hello, my", "Hello, my name"], "Hello, my name"),
+    ],
+)
+@pytest.mark.parametrize("early", [True, False])
+def test_only_a_piece_that_begins_with_all_that_was_said_is_taken_for_all_of_it(
+    pieces: list[str], whole: str, early: bool
+) -> None:
+    conversation = Conversation(0)
+    if not early:
+        conversation.add("a", user(), PCM16)
+    grown = [conversation.append_input_transcript("a", piece) for piece in pieces]
+    item = conversation["a"] if not early else conversation.add("a", user(), PCM16)
+    assert item.transcript == whole
+    deltas = [delta for each in grown if each is not None for delta in each[1:]]
+    assert [delta.content_index for delta in deltas if isinstance(delta, Delta)] == ([] if early else [0] * len(pieces))
