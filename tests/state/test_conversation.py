@@ -253,8 +253,19 @@ def test_no_more_of_the_oldest_audio_is_given_up_than_the_chunks_that_have_to_go
     item = conversation.add("a", message(), PCM16)
     for number in range(5):
         conversation.append_audio(item, 0, bytes([number]) * 10)
+        assert item.audio_evicted_bytes == max(0, number - 1) * 10
     assert item.audio == bytes([3]) * 10 + bytes([4]) * 10
-    assert item.audio_evicted_bytes == 30
+
+
+def test_audio_of_an_item_that_was_deleted_is_not_looked_for() -> None:
+    conversation = Conversation(25)
+    first, second, third = [conversation.add(item_id, message(), PCM16) for item_id in "abc"]
+    for item in (first, second):
+        conversation.append_audio(item, 0, bytes(10))
+    conversation.remove("a")
+    for _ in range(2):
+        conversation.append_audio(third, 0, bytes(10))
+    assert [item.audio_evicted_bytes for item in (first, second, third)] == [0, 10, 0]
 
 
 def test_a_budget_of_nothing_keeps_no_audio_and_counts_it() -> None:

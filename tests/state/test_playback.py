@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from tests.state.playing import cut_at, each_encoding, encodings, ledger_with, sound, take_all
+from tests.state.playing import conversation_item, cut_at, each_encoding, encodings, ledger_with, sound, take_all
 from trio_realtime.audio import PCM16, PCMU, Encoding
 from trio_realtime.errors import ConfigError
 from trio_realtime.state.playback import PlaybackChunk, PlaybackLedger
@@ -182,7 +182,27 @@ def test_what_is_over_is_forgotten_and_a_tail_is_remembered() -> None:
     assert ledger.heard_ms("item 999") == 0
     assert ledger.heard_ms("item 0") is None
     held = {name: len(value) for name, value in vars(ledger).items() if hasattr(value, "__len__")}
-    assert max(held.values()) <= 256, held
+    assert max(held.values()) == 256, held
+
+
+def test_what_is_cut_again_is_remembered_from_then_on() -> None:
+    ledger = PlaybackLedger()
+    item = conversation_item(sound(PCM16, 10))
+    ledger.interrupt_at(item, 0)
+    for number in range(256):
+        if number == 200:
+            ledger.interrupt_at(item, 0)
+        ledger.received(f"item {number}", 0, None, PCM16, sound(PCM16, 5))
+        ledger.interrupt()
+    assert ledger.heard_ms("item") == 0
+    assert ledger.heard_ms("item 0") is None
+
+
+def test_the_smallest_piece_is_something_to_play() -> None:
+    ledger = PlaybackLedger()
+    assert ledger.received("item", 0, "r", PCMU, b"1")
+    assert not ledger.received("item", 0, "r", PCMU, b"")
+    assert not ledger.received("other", 0, "r", PCM16, b"1"), "half a sample"
 
 
 # --- acknowledgements ------------------------------------------------------------------------------------------------

@@ -40,6 +40,23 @@ def test_an_interruption_truncates_what_is_being_played_and_deletes_what_was_not
     assert ledger.heard_ms("played") == 42
 
 
+def test_an_item_that_was_heard_to_the_end_of_a_piece_is_cut_there() -> None:
+    ledger = ledger_with(("item", 100))
+    ledger.played(bytes=0)
+    take_all(ledger)
+    ledger.played(ms=50)
+    assert ledger.interrupt().cuts == (cut_at("item", 50),)
+
+
+def test_an_item_that_began_before_the_ledger_is_cut_where_it_was_heard() -> None:
+    ledger = PlaybackLedger()
+    ledger.received("item", 0, "r", PCM16, sound(PCM16, 100), position_bytes=PCM16.ms_to_bytes(300))
+    ledger.part_done("item", 0)
+    ledger.take()
+    ledger.played(ms=50)
+    assert ledger.interrupt().cuts == (cut_at("item", 350),)
+
+
 def test_an_item_heard_in_full_is_not_cut() -> None:
     ledger = ledger_with(("item", 100))
     ledger.take()

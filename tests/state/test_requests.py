@@ -162,7 +162,7 @@ def test_an_unrelated_error_releases_nothing() -> None:
 @pytest.mark.parametrize(
     ("details", "words"),
     [
-        (ErrorDetails(message="no such voice", code="invalid_value"), "no such voice"),
+        (ErrorDetails(type="invalid_request_error", message="no such voice", code="invalid_value"), "no such voice"),
         (ErrorDetails(code="invalid_value"), "invalid_value"),
         (ErrorDetails(), "the server reported an error without a message"),
     ],
@@ -170,6 +170,7 @@ def test_an_unrelated_error_releases_nothing() -> None:
 def test_an_error_always_says_something(details: ErrorDetails, words: str) -> None:
     assert str(server_error(details)) == words
     assert server_error(details).code == details.code
+    assert server_error(details).type == details.type
 
 
 # --- items -----------------------------------------------------------------------------------------------------------

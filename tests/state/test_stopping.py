@@ -2,71 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from msgspec import UNSET
 
-from trio_realtime.state.effects import Effects
-from trio_realtime.state.machine import Machine
-from trio_realtime.state.tool_calls import ToolPolicy
-from trio_realtime.state.updates import ResponseDone, TurnDone
-from trio_realtime.wire.client_events import ConversationItemCreate, ResponseCancel, ResponseCreate
-from trio_realtime.wire.responses import Response, ResponseParams, StatusDetails, StatusError
+from trio_realtime.state.updates import ResponseDone
+from trio_realtime.wire.client_events import ResponseCreate
+from trio_realtime.wire.responses import Response, StatusDetails, StatusError
 
+from .responding import CONFLICT, answers, called, create, names, refused, turns, with_tool
 from .talks import call_item, new_machine, published, receive, sent, settled
-
-CONFLICT = "conversation_already_has_active_response"
-
-
-def create(machine: Machine, event_id: str = "e1", **params: Any) -> Any:
-    """Ask for a response; gives what goes out, None if it waits."""
-    event = ResponseCreate(event_id=event_id, response=ResponseParams(**params) if params else UNSET)
-    return next(iter(sent(machine.command(event))), None)
-
-
-def answers(event: str, request: Any, response_id: str, **fields: Any) -> dict[str, Any]:
-    """A response that answers a request; None is the server's own."""
-    metadata = None if request is None else request.response.metadata
-    return {
-        "type": f"response.{event}",
-        "response": {"id": response_id, "conversation_id": "c", "metadata": metadata, **fields},
-    }
-
-
-def refused(event_id: str, code: str = "invalid_value") -> dict[str, Any]:
-    return {"type": "error", "error": {"message": "no", "code": code, "event_id": event_id}}
-
-
-def with_tool(**policy: Any) -> Machine:
-    machine = new_machine()
-    machine.responses.tools.calls.tools = {"get_weather": ToolPolicy(**policy)}
-    return machine
-
-
-def called(machine: Machine, event_id: str = "e1", **params: Any) -> None:
-    """A request was answered by `r1`, which is done and has called a function that still runs."""
-    request = create(machine, event_id, **params)
-    final = call_item("i1", "{}", "completed")
-    receive(machine, answers("created", request, "r1"), answers("done", request, "r1", output=[final]))
-
-
-def turns(effects: list[Effects]) -> list[tuple[str, list[str | None]]]:
-    return [(turn.turn_id, [each.id for each in turn.responses]) for turn in published(effects, TurnDone)]
-
-
-def names(events: list[Any]) -> list[object]:
-    """What goes out: which response is cancelled, which call is answered, which request is made."""
-    said: list[object] = []
-    for event in events:
-        if isinstance(event, ResponseCancel):
-            said.append(("cancel", event.response_id))
-        elif isinstance(event, ConversationItemCreate):
-            said.append(("output", getattr(event.item, "call_id", None)))
-        else:
-            said.append(("ask", event.event_id))
-    return said
-
 
 # --- nobody wants a turn any more -----------------------------------------------------------------------------------
 
@@ -150,6 +93,15 @@ def test_a_message_that_waits_with_a_follow_up_is_answered_by_itself() -> None:
     assert names(sent(ended)) == [("ask", "e9")]
 
 
+def test_forgetting_a_follow_up_that_waits_ends_its_turn() -> None:
+    machine = with_tool()
+    called(machine)
+    receive(machine, answers("created", None, "r2"))
+    machine.responses.tools.settle("call_1", "1")
+    [waiting] = machine.responses.sequencer.queued
+    assert turns([machine.responses.forget(waiting.event_id)]) == [("e1", ["r1"])]
+
+
 @pytest.mark.parametrize("conversation", ["auto", "none"])
 def test_what_is_refused_or_forgotten_leaves_nothing_in_the_books(conversation: str) -> None:
     machine = new_machine()
@@ -178,6 +130,17 @@ def test_a_stall_is_told_as_the_failure_that_it_is() -> None:
     details = StatusDetails(type="failed", error=error)
     assert ended.response == Response(id="r1", status="failed", status_details=details)
     assert effects.event is None, "the server has said nothing"
+
+
+def test_the_late_end_of_a_response_that_stalled_does_not_end_the_next() -> None:
+    machine = new_machine()
+    create(machine, "e1")
+    create(machine, "e2")
+    receive(machine, answers("created", None, "r1"))
+    [_, second] = sent(machine.end_stalled("r1", 5))
+    receive(machine, answers("created", second, "r2"), answers("done", None, "r1"))
+    assert machine.responses.sequencer.active_id == "r2"
+    assert not machine.responses.stalled
 
 
 def test_the_calls_of_a_response_that_stalls_end_and_are_not_followed_up() -> None:

@@ -423,6 +423,9 @@ def test_a_program_that_answers_nothing_is_not_waited_for() -> None:
         assert not calls.call_done(call(f"c{n}", name="ask"), "s").follow_ups
     assert calls.call_done(call("last", name="ask"), "s").follow_ups == (FollowUp(response_id="r"),)
     assert "c" not in calls.waiting
+    calls.response_done("s", status="completed")
+    for n in range(tool_calls._MAX_WAITING):
+        assert not calls.call_done(call(f"d{n}", name="ask"), "t").follow_ups, "nobody wants a reply"
     assert calls.answer("c").follow_ups == (FollowUp(response_id=None),)  # better late than never
 
 

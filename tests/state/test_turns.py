@@ -18,6 +18,7 @@ def response(response_id: str | None, tokens: int | None = None) -> Response:
 def test_a_response_that_nobody_asked_for_is_a_turn_of_its_own() -> None:
     turns = Turns()
     assert turns.created("r1", None) == "r1"
+    assert turns.created("r2", "of nobody", beside=True) == "r2"
     assert turns.replying
     record = turns.done("r1", response("r1"))
     assert record is not None

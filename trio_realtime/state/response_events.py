@@ -289,7 +289,7 @@ class ResponseEvents:
         if response.id is None:
             response = msgspec.structs.replace(response, id=response_id or None)
         beside = self._items.end_beside(response_id) or (answered is not None and answered[0].kind == "create_beside")
-        turn_id = self._turns.created(response_id, request_id, beside=beside)
+        turn_id = self._turns.created(response_id, request_id)
         publish.append(updates.ResponseDone(response=response, turn_id=turn_id))
         self._formats.forget_response(response_id)
         self._output.muted.discard(response_id)
