@@ -89,13 +89,17 @@ def test_a_call_that_is_stated_twice_runs_once(settled: bool) -> None:
     assert calls.call_done(call("c1"), "r1") == ToolEffects()
 
 
+@pytest.mark.parametrize("abandoned", [False, True])
 @pytest.mark.parametrize("settled", [False, True])
+@pytest.mark.parametrize("name", ["weather", "unknown"])
 @pytest.mark.parametrize("other", [call("c1", arguments='{"lat": 2}'), call("c1", name="book")])
 def test_a_call_id_that_comes_again_with_another_call_is_refused_and_reported(
-    settled: bool, other: FunctionCall
+    abandoned: bool, settled: bool, name: str, other: FunctionCall
 ) -> None:
     calls = ledger()
-    calls.call_done(call("c1"), "r1")
+    if abandoned:
+        calls.abandon("r1")
+    calls.call_done(call("c1", name=name), "r1")
     if settled:
         calls.settle("c1", "sunny")
     effects = calls.call_done(other, "r1")
