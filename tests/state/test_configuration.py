@@ -1,5 +1,6 @@
 """What the program asks for: keywords in the wire's shape, and changes key by key."""
 
+import functools
 import json
 from typing import Any
 
@@ -116,11 +117,15 @@ def plain(city: str) -> str:
     return city
 
 
+WITHOUT_NAME = functools.partial(plain, "Paris")
+
+
 @pytest.mark.parametrize(
     ("keywords", "words"),
     [
         ({"tools": "f"}, "tools must be a list, not str"),
         ({"tools": [FunctionTool(name="f"), plain]}, "'plain' is a plain function; put @tool on it"),
+        ({"tools": [WITHOUT_NAME]}, f"{WITHOUT_NAME!r} is a plain function; put @tool on it"),
         (
             {"max_output_tokens": 0},
             "the session configuration is not valid: max_output_tokens is 1 or more, or 'inf', not 0",
@@ -209,6 +214,8 @@ def test_a_configuration_may_be_a_struct_or_a_mapping_in_the_wires_shape() -> No
     assert checked_config(on_the_wire(config)) == config
     with pytest.raises(ConfigError):
         checked_config({"type": "transcription"})
+    with pytest.raises(ConfigError, match=r"does not know: X-own\.$"):
+        checked_config({"type": "realtime", "X-own.": 1})
 
 
 def test_the_callers_own_mapping_is_not_changed() -> None:

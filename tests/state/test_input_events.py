@@ -161,6 +161,12 @@ def test_speech_that_ends_after_its_commit_waits_for_the_item_with_its_audio() -
     assert machine.conversation["i1"].audio == AUDIO[4800:14400]
 
 
+def test_the_end_of_speech_that_never_began_is_told() -> None:
+    machine = appended(with_item(spoken_item("i1")))
+    effects, event = hears(machine, "input_audio_buffer.speech_stopped", item_id="i1", audio_end_ms=300)
+    assert effects == Effects(publish=(updates.SpeechStopped(item_id="i1", audio_end_ms=300),), event=event)
+
+
 def test_the_end_of_speech_that_names_nobody_is_told() -> None:
     machine = appended(new_machine())
     hears(machine, "input_audio_buffer.speech_started", item_id=None, audio_start_ms=100)

@@ -328,6 +328,15 @@ def test_a_call_that_the_program_interrupts_is_still_followed_up() -> None:
     assert [type(event) for event in sent(effects)] == [client.ConversationItemCreate, client.ResponseCreate]
 
 
+def test_a_call_that_the_user_speaks_over_is_answered_and_not_followed_up() -> None:
+    machine = new_machine()
+    called(machine)
+    speech = {"type": "input_audio_buffer.speech_started", "audio_start_ms": 0, "item_id": "item_3"}
+    [effects] = receive(machine, speech)
+    assert effects.cancel == ("call_1",)
+    assert [type(event) for event in sent(effects)] == [client.ConversationItemCreate]
+
+
 def test_what_follows_a_forced_call_is_free_to_speak() -> None:
     machine = new_machine()
     receive(machine, {"type": "session.updated", "session": {"type": "realtime", "tool_choice": "required"}})

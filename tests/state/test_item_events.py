@@ -176,6 +176,12 @@ def test_an_item_beside_the_conversation_that_is_not_final_says_what_it_has_so_f
     assert (item.status, item.completed) == (None, False)
 
 
+def test_an_item_that_a_response_begins_is_not_final_whatever_it_is() -> None:
+    tools = {"type": "mcp_list_tools", "id": "i1", "server_label": "s", "tools": []}
+    effects, _ = hears(new_machine(), output_added(tools))
+    assert kinds(effects) == [updates.ItemAppended]
+
+
 def test_what_the_end_of_a_response_states_is_told_of_the_items_that_it_changes() -> None:
     machine = new_machine()
     receive(machine, begun("r1"), output_added(assistant_item("i1")), output_done(assistant_item("i1", "completed")))

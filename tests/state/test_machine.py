@@ -120,6 +120,38 @@ def test_what_does_not_fit_the_conversation_is_refused_and_changes_nothing(comma
     assert len(machine._requests) == 0
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (client.ConversationItemDelete(item_id="item_7"), "there is no item 'item_7' in the conversation"),
+        (
+            client.ConversationItemTruncate(item_id="item_1", audio_end_ms=0),
+            "item 'item_1' is not a message of the assistant; only those can be truncated",
+        ),
+        (
+            client.ConversationItemTruncate(item_id="item_2", content_index=1, audio_end_ms=101),
+            "item 'item_2' has 100 ms of audio in part 1; it cannot be truncated at 101 ms",
+        ),
+        (create("item_1"), "there is an item with the id 'item_1' already"),
+        (
+            client.ConversationItemCreate(item=Message(role="user")),
+            "the item has no id; give it one, so that its acknowledgement can be recognised",
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_refusal_says_what_does_not_fit(command: client.ClientEvent, words: str) -> None:
+    machine = new_machine(retained_audio_bytes=9600)
+    receive(machine, added(user_item("item_1")), added(assistant_item("item_2")))
+    receive(machine, *[audio_delta("item_2", bytes(4800), content_index=index) for index in (1, 2, 2)])
+    assert machine.conversation["item_2"].content[1].audio_evicted_bytes == 4800
+    with pytest.raises(ConfigError) as caught:
+        machine.command(msgspec.structs.replace(command, event_id="event_1"))
+    assert str(caught.value) == words
+    within = client.ConversationItemTruncate(event_id="event_1", item_id="item_2", content_index=1, audio_end_ms=100)
+    assert sent(machine.command(within)) == [within], "what was given up counts"
+
+
 def test_an_item_that_was_asked_for_counts_as_there() -> None:
     machine = new_machine()
     machine.command(create("item_1"))

@@ -49,6 +49,16 @@ def test_a_follow_up_asks_as_the_response_was_asked_for(announced: bool) -> None
     assert follow_up.response.instructions == "Be brief."
 
 
+def test_a_call_that_is_answered_while_it_is_written_is_followed_up_as_its_response_was_asked_for() -> None:
+    machine = new_machine()
+    request = create(machine, instructions="Be brief.")
+    begun = {"type": "response.output_item.added", "response_id": "r1", "item": call_item("i1")}
+    receive(machine, answers("created", request, "r1"), begun)
+    assert sent(machine.responses.tools.answer("call_1", reply=True)) == []
+    [follow_up] = sent(receive(machine, answers("done", request, "r1", output=[CALL])))
+    assert follow_up.response.instructions == "Be brief."
+
+
 def test_a_follow_up_of_the_servers_own_response_asks_for_nothing_in_particular() -> None:
     machine = with_tool()
     receive(machine, answers("created", None, "r1"))

@@ -132,6 +132,17 @@ def test_a_stall_is_told_as_the_failure_that_it_is() -> None:
     assert effects.event is None, "the server has said nothing"
 
 
+def test_a_stall_ends_no_calls_of_a_response_that_had_no_id() -> None:
+    machine = with_tool()
+    final = call_item("i1", "{}", "completed")
+    receive(machine, {"type": "response.created", "response": {}})
+    receive(machine, {"type": "response.done", "response": {"status": "completed", "output": [final]}})
+    receive(machine, answers("created", None, "r2"))
+    effects = machine.end_stalled("r2", 5)
+    assert effects.cancel == ()
+    assert names(sent(machine.responses.tools.settle("call_1", "1")))[0] == ("output", "call_1")
+
+
 def test_the_late_end_of_a_response_that_stalled_does_not_end_the_next() -> None:
     machine = new_machine()
     create(machine, "e1")

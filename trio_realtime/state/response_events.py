@@ -200,7 +200,7 @@ class ResponseEvents:
         details = StatusDetails(type="failed", error=StatusError(type="stalled", code="stalled", message=message))
         cancelled = self.cancel(client.ResponseCancel(event_id=self._new_id("event"), response_id=response_id))
         failed = Response(id=response_id, status="failed", status_details=details)
-        abandoned = Effects() if response_id in self._items.beside else self.tools.abandon("", (response_id,))
+        abandoned = self.tools.abandon(None, (response_id,))
         ended = self._done(server.ResponseDone(response=failed))
         self.stalled.add(response_id)
         return combined(cancelled, abandoned, msgspec.structs.replace(ended, event=None))
