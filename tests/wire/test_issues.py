@@ -87,6 +87,16 @@ PARTS = [{"type": "input_text", "text": 5}, {"type": "input_text", "text": "Hi"}
             ),
         ),
         (
+            {"type": "session.created", "session": {"type": "realtime", "tools": [{"type": "function", "name": 5}]}},
+            "Expected `str`, got `int` - at `$.session.tools[0].name`",
+            SessionCreated(session=SessionInfo(tools=[])),
+        ),
+        (
+            {"type": "response.done", "response": {"id": "r", "metadata": {"a": 5}}},
+            "Expected `str`, got `int` - at `$.response.metadata`",
+            ResponseDone(response=Response(id="r")),
+        ),
+        (
             {"type": "error", "error": {"message": 5, "code": "c"}},
             "Expected `str | null`, got `int` - at `$.error.message`",
             Error(error=ErrorDetails(code="c")),

@@ -130,6 +130,13 @@ def test_a_half_is_not_given_to_another_part(other: dict[str, Any]) -> None:
     assert delta_of(codec.decode(frame("response.output_text.delta", LOW))) == "\U0001f600"
 
 
+@pytest.mark.parametrize("place", [{"item_id": []}, {"item_id": {}}, {"content_index": []}])
+def test_a_place_that_is_none_gives_a_value_while_a_half_is_held(place: dict[str, Any]) -> None:
+    codec = Codec()
+    codec.decode(frame("response.output_text.delta", HIGH))
+    assert isinstance(codec.decode(frame("response.output_text.delta", "x" + HIGH, **place)), ProtocolIssue)
+
+
 def test_an_event_without_a_delta_passes_while_a_half_is_held() -> None:
     codec = Codec()
     codec.decode(frame("response.output_text.delta", HIGH))
