@@ -100,6 +100,23 @@ def test_a_late_user_item_stands_before_the_answer_that_it_prompted() -> None:
     assert ids(conversation) == ["before", "question", "answer"]
 
 
+def test_an_item_that_comes_to_a_place_that_was_kept_stands_where_it_says_itself() -> None:
+    conversation = Conversation(0)
+    for item_id in "ab":
+        conversation.add(item_id, message(), PCM16)
+    conversation.reserve("c", "a")
+    conversation.add("c", message(), PCM16, previous_item_id="b")
+    assert ids(conversation) == ["a", "b", "c"]
+
+
+def test_an_item_that_comes_in_from_beside_the_conversation_keeps_what_it_has() -> None:
+    conversation = Conversation(0)
+    item = conversation.add_detached("a", message(), PCM16)
+    conversation.append_text(item, 0, "Hello")
+    assert conversation.add("a", wire_message("a", "Hel"), PCM16) is item
+    assert (item.text, item.in_conversation) == ("Hello", True)
+
+
 def test_the_latest_of_a_role_is_the_last_in_order() -> None:
     conversation = Conversation(0)
     assert conversation.latest("assistant") is None
@@ -338,6 +355,7 @@ def test_a_part_that_was_not_announced_is_what_its_first_piece_says() -> None:
     assert conversation.append_audio(heard, 1, b"ab").content_index == 1
     conversation.append_transcript(said, 0, "Hello")
     conversation.append_text(written, 0, "Hello")
+    assert conversation.append_text(written, 1, "Hello").content_index == 1
     conversation.truncate(cut, 0, 10)
     assert [part.type for part in heard.content] == ["output_audio"] * 2
     assert [item.content[0].type for item in (said, written, cut)] == ["output_audio", "output_text", "output_audio"]

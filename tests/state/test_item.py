@@ -144,6 +144,13 @@ def test_an_item_is_what_the_server_says(wire: Item, expected: tuple[str, str | 
     assert item.wire is wire
 
 
+def test_what_is_no_call_has_no_fields_of_one() -> None:
+    wire = assistant()
+    item = ConversationItem("item_1", wire, PCM16)
+    assert (item.name, item.call_id, item.arguments, item.output) == (None, None, "", None)
+    assert item.wire is wire
+
+
 def test_calls_and_their_outputs_have_their_fields() -> None:
     call = item_of(FunctionCall(name="f", arguments='{"a": 1}', call_id="c", status="completed"))
     assert (call.name, call.arguments, call.call_id, call.status) == ("f", '{"a": 1}', "c", "completed")

@@ -341,6 +341,22 @@ def test_an_event_that_means_nothing_to_the_machine_goes_through() -> None:
     assert machine.receive(started) == Effects(event=started)
 
 
+@pytest.mark.parametrize(
+    "between", [server.UnknownEvent(type="new.event", raw={}), server.InputAudioBufferCleared()], ids=str
+)
+def test_malformed_frames_end_the_session_only_in_a_row(between: server.ServerEvent) -> None:
+    machine = new_machine()
+    issue = server.ProtocolIssue(reason="no JSON")
+    for _ in range(2):
+        assert [machine.receive(issue).failure for _ in range(9)] == [None] * 9
+        assert machine.receive(between).failure is None
+    assert machine.malformed_frames == 18
+    failures = [machine.receive(issue).failure for _ in range(10)]
+    assert failures[:9] == [None] * 9
+    assert isinstance(failures[9], ProtocolError)
+    assert str(failures[9]) == "10 malformed frames in a row; the last one: no JSON"
+
+
 def test_rate_limits_are_told() -> None:
     machine = new_machine()
     effects = receive(

@@ -171,10 +171,11 @@ def test_a_follow_up_of_a_response_without_an_id_asks_as_it_was_asked_for() -> N
 
 
 def test_one_beside_the_conversation_without_an_id_ends_as_it_began() -> None:
-    machine = new_machine()
+    machine = with_tool()
     metadata = create(machine, conversation="none").response.metadata
     receive(machine, {"type": "response.created", "response": {"metadata": metadata}})
-    [effects] = receive(machine, {"type": "response.done", "response": {"metadata": metadata}})
+    [effects] = receive(machine, {"type": "response.done", "response": {"metadata": metadata, "output": [CALL]}})
+    assert effects.start == ()
     assert [turn.beside for turn in published([effects], TurnDone)] == [True]
 
 

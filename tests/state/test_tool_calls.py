@@ -108,6 +108,12 @@ def test_a_call_id_that_comes_again_with_another_call_is_refused_and_reported(
     assert effects == ToolEffects(issue=effects.issue)
 
 
+def test_an_unknown_name_in_a_response_that_is_over_is_followed_up_at_once() -> None:
+    calls = ledger()
+    calls.response_done("r1", status="completed")
+    assert calls.call_done(call("c1", name="unknown"), "r1").follow_ups == (FollowUp(response_id="r1"),)
+
+
 def test_an_unknown_name_gets_an_error_that_names_what_there_is() -> None:
     calls = ledger()
     (output,) = calls.call_done(call("c1", name="wether"), "r1").outputs
@@ -395,6 +401,16 @@ def test_memory_is_bounded_over_a_long_session() -> None:
             calls.response_done(f"r{n}", status="completed")
         calls.settle(f"c{n}" if names[n % 3] == "weather" else "", "sunny")
     assert held(calls) <= tool_calls._MAX_RESPONSES + tool_calls._MAX_SETTLED + tool_calls._MAX_WAITING
+
+
+def test_1024_settled_calls_are_remembered() -> None:
+    calls = ledger()
+    for n in range(tool_calls._MAX_SETTLED):
+        calls.call_done(call(f"c{n}", name="unknown"), "r")
+    assert calls.call_done(call("c0", name="unknown"), "r") == ToolEffects()
+    calls.call_done(call("last", name="unknown"), "r")
+    assert calls.call_done(call("c0", name="unknown"), "r").outputs
+    assert calls.call_done(call("last", name="unknown"), "r") == ToolEffects()
 
 
 def test_what_is_over_is_forgotten_before_what_is_open() -> None:
