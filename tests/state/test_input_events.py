@@ -176,6 +176,19 @@ def test_the_end_of_speech_that_names_nobody_is_told() -> None:
     assert effects == Effects(publish=(stopped,), event=event)
 
 
+def test_a_silence_that_timed_out_leaves_speech_that_names_nobody_alone() -> None:
+    machine = appended(new_machine())
+    hears(machine, "input_audio_buffer.speech_started", item_id=None, audio_start_ms=0)
+    machine.receive(server.InputAudioBufferTimeoutTriggered(item_id="i1", audio_start_ms=100, audio_end_ms=300))
+    hears(machine, "input_audio_buffer.speech_stopped", item_id=None, audio_end_ms=500)
+    hears(machine, "input_audio_buffer.committed", item_id="i1")
+    hears(machine, "input_audio_buffer.committed", item_id="i2")
+    for item_id in ("i1", "i2"):
+        machine.receive(said(added(spoken_item(item_id))))
+    assert machine.conversation["i1"].audio == AUDIO[4800:14400]
+    assert machine.conversation["i2"].audio == AUDIO[:24000]
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_a_silence_that_timed_out_is_the_audio_of_the_item_that_it_names(there: bool) -> None:
     machine = appended(with_item(spoken_item("i1")) if there else new_machine())
