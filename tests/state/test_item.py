@@ -149,6 +149,7 @@ def test_what_is_no_call_has_no_fields_of_one() -> None:
     item = ConversationItem("item_1", wire, PCM16)
     assert (item.name, item.call_id, item.arguments, item.output) == (None, None, "", None)
     assert item.wire is wire
+    assert item.in_conversation
 
 
 def test_calls_and_their_outputs_have_their_fields() -> None:

@@ -162,6 +162,12 @@ def test_an_item_that_was_asked_for_counts_as_there() -> None:
         machine.command(create("item_2", "event_5"))
 
 
+def test_a_machine_knows_all_items_unless_it_is_told_otherwise() -> None:
+    machine = Machine(new_id=str, retained_audio_bytes=0, input_audio_seconds=1, malformed_run_limit=10)
+    with pytest.raises(ConfigError, match="no item 'item_7'"):
+        machine.command(client.ConversationItemDelete(event_id="event_1", item_id="item_7"))
+
+
 def test_an_item_whose_audio_was_committed_counts_as_there() -> None:
     machine = new_machine()
     receive(machine, {"type": "input_audio_buffer.committed", "item_id": "item_1"})
