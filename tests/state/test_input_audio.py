@@ -244,6 +244,20 @@ def test_positions_stay_where_they_were_when_the_encoding_changes() -> None:
     assert given_audio.committed("item_2")[1] == law[2000:6000]
 
 
+def test_positions_stay_where_they_were_however_often_the_encoding_changes() -> None:
+    given_audio = InputAudio(PCM16, 600)
+    pieces: list[bytes] = []
+    for number, encoding in enumerate([PCM16, PCMU, PCM16, PCMA]):
+        given_audio.encoding = encoding
+        assert given_audio.encoding is encoding
+        pieces.append(sound(encoding.ms_to_bytes(100), number))
+        given_audio.append(pieces[-1])
+    for number, piece in enumerate(pieces):
+        given_audio.speech_started(f"item_{number}", number * 100)
+        given_audio.speech_stopped(f"item_{number}", (number + 1) * 100, has_item=False)
+        assert given_audio.committed(f"item_{number}")[1] == piece
+
+
 def test_an_encoding_that_changes_within_a_millisecond_counts_from_its_first_byte() -> None:
     given_audio = InputAudio(PCM16, 600)
     given_audio.append(sound(PCM16.ms_to_bytes(10) + 24))

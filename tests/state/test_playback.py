@@ -270,6 +270,7 @@ def test_a_time_within_a_sample_counts_whole_bytes() -> None:
     ledger.take()
     ledger.played(ms=1.03)
     assert ledger.statistics().heard_bytes == 8
+    assert type(ledger.heard_ms("item")) is int
 
 
 @pytest.mark.parametrize(
