@@ -7,6 +7,7 @@ from trio_realtime.state.conversation import Conversation
 from trio_realtime.state.effects import Effects
 from trio_realtime.state.item import ConversationItem
 from trio_realtime.state.machine import Machine
+from trio_realtime.wire.client_events import InputAudioBufferAppend
 from trio_realtime.wire.codec import Codec
 from trio_realtime.wire.items import Item, Message, OutputAudio, OutputText
 
@@ -14,10 +15,11 @@ _T = TypeVar("_T")
 
 
 def new_machine(*, retained_audio_bytes: int = 2**20, knows_all_items: bool = True) -> Machine:
-    """A machine as a session has it, with ids that count."""
+    """A machine as a session has it, with ids that count; there are events and items to name."""
     numbers = count(1)
+    names = {"event": "event_own", "item": "item_own"}
     return Machine(
-        new_id=lambda prefix: f"{prefix}_own{next(numbers)}",
+        new_id=lambda prefix: f"{names[prefix]}{next(numbers)}",
         retained_audio_bytes=retained_audio_bytes,
         input_audio_seconds=600,
         malformed_run_limit=10,
@@ -35,8 +37,10 @@ def said(raw: dict[str, Any]) -> Any:
 
 
 def receive(machine: Machine, *raws: dict[str, Any]) -> list[Effects]:
-    """Let the server say something."""
-    return [machine.receive(said(raw)) for raw in raws]
+    """Let the server say something; every event of it is shown."""
+    effects = [machine.receive(said(raw)) for raw in raws]
+    assert all(each.event is not None for each in effects)
+    return effects
 
 
 def published(effects: list[Effects], kind: type[_T]) -> list[_T]:
@@ -50,9 +54,13 @@ def settled(effects: list[Effects]) -> list[str]:
 
 
 def sent(effects: list[Effects] | Effects) -> list[Any]:
-    """What goes out, in order."""
+    """What goes out, in order; all of it has an id, by which the server can refuse it."""
     some = [effects] if isinstance(effects, Effects) else effects
-    return [event for each in some for event in (*each.urgent, *each.send)]
+    events = [event for each in some for event in (*each.urgent, *each.send)]
+    for event in events:
+        # An id that was made of nothing is "None".
+        assert isinstance(event, InputAudioBufferAppend) or str(event.event_id).islower(), event
+    return events
 
 
 def user_item(item_id: str | None, text: str = "Hi", **more: Any) -> dict[str, Any]:

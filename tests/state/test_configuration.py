@@ -1,5 +1,6 @@
 """What the program asks for: keywords in the wire's shape, and changes key by key."""
 
+import functools
 import json
 from typing import Any
 
@@ -112,14 +113,82 @@ def test_what_the_protocol_does_not_allow_is_refused(keywords: Any) -> None:
         session_config(keywords)
 
 
-def test_a_refusal_names_the_key_and_its_place() -> None:
-    with pytest.raises(ConfigError, match=r"'voise'; there are .*voice"):
-        session_config({"voise": "marin"})  # type: ignore[typeddict-unknown-key]
-    with pytest.raises(ConfigError, match=r"audio\.input\.turn_detection\.treshold$"):
-        session_config({"turn_detection": {"type": "server_vad", "treshold": 0.5}})
-    tools: list[Any] = [{"type": "function", "name": "e"}, {"type": "function", "name": "f", "strict": True}]
-    with pytest.raises(ConfigError, match=r"tools\[1\]\.strict$"):
-        session_config({"tools": tools})
+def plain(city: str) -> str:
+    return city
+
+
+WITHOUT_NAME = functools.partial(plain, "Paris")
+
+
+@pytest.mark.parametrize(
+    ("keywords", "words"),
+    [
+        ({"tools": "f"}, "tools must be a list, not str"),
+        ({"tools": [FunctionTool(name="f"), plain]}, "'plain' is a plain function; put @tool on it"),
+        ({"tools": [WITHOUT_NAME]}, f"{WITHOUT_NAME!r} is a plain function; put @tool on it"),
+        (
+            {"max_output_tokens": 0},
+            "the session configuration is not valid: max_output_tokens is 1 or more, or 'inf', not 0",
+        ),
+        (
+            {"max_output_tokens": "all"},
+            "the session configuration is not valid: max_output_tokens is 1 or more, or 'inf', not 'all'",
+        ),
+        (
+            {"output_modalities": ["text", "audio"]},
+            "the session configuration is not valid: output_modalities is ['audio'] or ['text'], not ['text', 'audio']",
+        ),
+        (
+            {"tool_choice": "some"},
+            (
+                "the session configuration is not valid: "
+                "tool_choice is 'none', 'auto', 'required' or one function, not 'some'"
+            ),
+        ),
+        (
+            {"turn_detection": {"type": "server_vad", "treshold": 0.5, "idle": 7}},
+            (
+                "the session configuration has keys that the protocol does not know: "
+                "audio.input.turn_detection.treshold, audio.input.turn_detection.idle"
+            ),
+        ),
+        (
+            {"tools": [{"type": "function", "name": "e"}, {"type": "function", "name": "f", "strict.": True}]},
+            "the session configuration has keys that the protocol does not know: tools[1].strict.",
+        ),
+        (
+            {"speed": 9.0},
+            "the session configuration is not valid: Expected `float` <= 1.5 - at `$.audio.output.speed`",
+        ),
+        (
+            {"voise": "marin"},
+            (
+                "there is no session keyword 'voise'; there are include, input_format, instructions, "
+                "max_output_tokens, noise_reduction, output_format, output_modalities, parallel_tool_calls, prompt, "
+                "reasoning, speed, tool_choice, tools, tracing, transcription, truncation, turn_detection, voice"
+            ),
+        ),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_refusal_says_what_is_wrong_where_and_what_would_be_right(keywords: Any, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        session_config(keywords)
+    assert str(caught.value) == words
+
+
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        *[{"max_output_tokens": tokens} for tokens in (1, 2, 4096, "inf")],
+        *[{"output_modalities": [modality]} for modality in ("audio", "text")],
+        *[{"tool_choice": choice} for choice in ("none", "auto", "required")],
+    ],
+    ids=str,
+)
+def test_every_value_that_a_server_takes_goes_out(keywords: Any) -> None:
+    assert on_the_wire(session_config(keywords)) == {"type": "realtime", **keywords}
+    assert on_the_wire(response_params(keywords)) == keywords
 
 
 def test_a_tool_with_a_function_is_asked_for_by_its_definition() -> None:
@@ -145,6 +214,8 @@ def test_a_configuration_may_be_a_struct_or_a_mapping_in_the_wires_shape() -> No
     assert checked_config(on_the_wire(config)) == config
     with pytest.raises(ConfigError):
         checked_config({"type": "transcription"})
+    with pytest.raises(ConfigError, match=r"does not know: X-own\.$"):
+        checked_config({"type": "realtime", "X-own.": 1})
 
 
 def test_the_callers_own_mapping_is_not_changed() -> None:
@@ -165,7 +236,7 @@ def test_a_response_has_keywords_of_its_own() -> None:
     }
     with pytest.raises(ConfigError, match="response keyword 'speed'"):
         response_params({"speed": 1.0})  # type: ignore[typeddict-unknown-key]
-    with pytest.raises(ConfigError, match="response's parameters"):
+    with pytest.raises(ConfigError, match=r"^the response's parameters is not valid: "):
         response_params({"metadata": {str(number): "" for number in range(17)}})
 
 

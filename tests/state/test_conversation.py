@@ -10,6 +10,7 @@ from tests.state.talks import held_bytes, message, wire_message
 from trio_realtime.audio import PCM16, PCMU
 from trio_realtime.state.conversation import Conversation
 from trio_realtime.state.item import ConversationItem
+from trio_realtime.state.updates import Delta
 from trio_realtime.wire.items import FunctionCall, InputAudio, InputText, Item, Message, OutputAudio
 
 IDS = ["a", "b", "c", "d", "e", "f"]
@@ -97,6 +98,23 @@ def test_a_late_user_item_stands_before_the_answer_that_it_prompted() -> None:
     conversation.add("answer", message(), PCM16, previous_item_id="question")
     conversation.add("question", user(), PCM16)
     assert ids(conversation) == ["before", "question", "answer"]
+
+
+def test_an_item_that_comes_to_a_place_that_was_kept_stands_where_it_says_itself() -> None:
+    conversation = Conversation(0)
+    for item_id in "ab":
+        conversation.add(item_id, message(), PCM16)
+    conversation.reserve("c", "a")
+    conversation.add("c", message(), PCM16, previous_item_id="b")
+    assert ids(conversation) == ["a", "b", "c"]
+
+
+def test_an_item_that_comes_in_from_beside_the_conversation_keeps_what_it_has() -> None:
+    conversation = Conversation(0)
+    item = conversation.add_detached("a", message(), PCM16)
+    conversation.append_text(item, 0, "Hello")
+    assert conversation.add("a", wire_message("a", "Hel"), PCM16) is item
+    assert (item.text, item.in_conversation) == ("Hello", True)
 
 
 def test_the_latest_of_a_role_is_the_last_in_order() -> None:
@@ -233,7 +251,7 @@ class BudgetAgainstCount(RuleBasedStateMachine):
 
 
 TestBudgetAgainstCount = BudgetAgainstCount.TestCase
-TestBudgetAgainstCount.settings = settings(max_examples=100, stateful_step_count=40)
+TestBudgetAgainstCount.settings = settings(stateful_step_count=40)
 
 
 def test_the_oldest_audio_is_given_up_first_and_text_is_kept() -> None:
@@ -252,8 +270,19 @@ def test_no_more_of_the_oldest_audio_is_given_up_than_the_chunks_that_have_to_go
     item = conversation.add("a", message(), PCM16)
     for number in range(5):
         conversation.append_audio(item, 0, bytes([number]) * 10)
+        assert item.audio_evicted_bytes == max(0, number - 1) * 10
     assert item.audio == bytes([3]) * 10 + bytes([4]) * 10
-    assert item.audio_evicted_bytes == 30
+
+
+def test_audio_of_an_item_that_was_deleted_is_not_looked_for() -> None:
+    conversation = Conversation(25)
+    first, second, third = [conversation.add(item_id, message(), PCM16) for item_id in "abc"]
+    for item in (first, second):
+        conversation.append_audio(item, 0, bytes(10))
+    conversation.remove("a")
+    for _ in range(2):
+        conversation.append_audio(third, 0, bytes(10))
+    assert [item.audio_evicted_bytes for item in (first, second, third)] == [0, 10, 0]
 
 
 def test_a_budget_of_nothing_keeps_no_audio_and_counts_it() -> None:
@@ -299,13 +328,37 @@ def test_what_the_server_retrieves_replaces_audio_and_words() -> None:
     conversation.append_audio(item, 0, b"ab")
     conversation.set_retrieved(item, wire_message("a", "Hello", audio=b"abcdef"))
     assert (item.audio, item.transcript, item.audio_evicted_bytes) == (b"abcdef", "Hello", 0)
-    spoken = conversation.add("b", user(), PCM16)
+    conversation.set_retrieved(item, wire_message("a", "Hello again", audio=b"abcdef"))
+    assert item.transcript == "Hello again"
+    spoken = conversation.add("b", message(role="user"), PCM16)
     parts: list[Any] = [InputText(text="x"), InputAudio(audio=b"12", transcript="said"), InputAudio()]
     conversation.set_retrieved(spoken, Message(role="user", content=parts))
     assert [part.audio for part in spoken.content] == [b"", b"12", b""]
+    assert [part.type for part in spoken.content] == ["input_text", "input_audio", "input_audio"]
     call = conversation.add("c", FunctionCall(name="f"), PCM16)
     conversation.set_retrieved(call, FunctionCall(name="f", arguments="{}"))
     assert call.arguments == "{}"
+
+
+def test_audio_that_was_retrieved_is_given_up_as_any_other() -> None:
+    conversation = Conversation(10)
+    item = conversation.add("a", message(), PCM16)
+    conversation.set_retrieved(item, wire_message("a", "Hello", audio=bytes(10)))
+    other = conversation.add("b", message(), PCM16)
+    conversation.append_audio(other, 0, bytes(10))
+    assert [item.audio_held_bytes, other.audio_held_bytes] == [0, 10]
+
+
+def test_a_part_that_was_not_announced_is_what_its_first_piece_says() -> None:
+    conversation = Conversation(100)
+    heard, said, written, cut = [conversation.add(item_id, message(), PCM16) for item_id in "abcd"]
+    assert conversation.append_audio(heard, 1, b"ab").content_index == 1
+    conversation.append_transcript(said, 0, "Hello")
+    conversation.append_text(written, 0, "Hello")
+    assert conversation.append_text(written, 1, "Hello").content_index == 1
+    conversation.truncate(cut, 0, 10)
+    assert [part.type for part in heard.content] == ["output_audio"] * 2
+    assert [item.content[0].type for item in (said, written, cut)] == ["output_audio", "output_text", "output_audio"]
 
 
 def test_audio_and_transcript_that_come_before_their_item_are_kept_for_it() -> None:
@@ -350,7 +403,7 @@ def test_a_transcript_goes_to_the_part_that_it_names_if_that_holds_speech() -> N
     assert [part.transcript for part in item.content] == [None, "first", "second"]
 
 
-@pytest.mark.parametrize("index", [-1, -2, 2**40])
+@pytest.mark.parametrize("index", [-1, -2, 1, 2**40])
 def test_a_transcript_for_a_part_that_cannot_be_goes_to_what_the_user_said(index: int) -> None:
     conversation = Conversation(100)
     item = conversation.add("a", user(), PCM16)
@@ -389,3 +442,26 @@ def test_a_server_that_states_all_that_was_understood_so_far_revises_instead_of_
     grown = conversation.append_input_transcript("a", "Hello, my name")
     assert grown is not None
     assert (item.transcript, grown[1].transcript) == ("Hello, my name", " name")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "whole"),
+    [
+        (["no", "no"], "nono"),
+        (["a ", "longer piece"], "a longer piece"),
+        (["Hello", "Hel"], "HelloHel"),
+        (["Hello", "Hello, my", "Hello, my name"], "Hello, my name"),
+    ],
+)
+@pytest.mark.parametrize("early", [True, False])
+def test_only_a_piece_that_begins_with_all_that_was_said_is_taken_for_all_of_it(
+    pieces: list[str], whole: str, early: bool
+) -> None:
+    conversation = Conversation(0)
+    if not early:
+        conversation.add("a", user(), PCM16)
+    grown = [conversation.append_input_transcript("a", piece) for piece in pieces]
+    item = conversation["a"] if not early else conversation.add("a", user(), PCM16)
+    assert item.transcript == whole
+    deltas = [delta for each in grown if each is not None for delta in each[1:]]
+    assert [delta.content_index for delta in deltas if isinstance(delta, Delta)] == ([] if early else [0] * len(pieces))

@@ -244,6 +244,52 @@ def test_positions_stay_where_they_were_when_the_encoding_changes() -> None:
     assert given_audio.committed("item_2")[1] == law[2000:6000]
 
 
+def test_positions_stay_where_they_were_however_often_the_encoding_changes() -> None:
+    given_audio = InputAudio(PCM16, 600)
+    pieces: list[bytes] = []
+    for number, encoding in enumerate([PCM16, PCMU, PCM16, PCMA]):
+        given_audio.encoding = encoding
+        assert given_audio.encoding is encoding
+        pieces.append(sound(encoding.ms_to_bytes(100), number))
+        given_audio.append(pieces[-1])
+    for number, piece in enumerate(pieces):
+        given_audio.speech_started(f"item_{number}", number * 100)
+        given_audio.speech_stopped(f"item_{number}", (number + 1) * 100, has_item=False)
+        assert given_audio.committed(f"item_{number}")[1] == piece
+
+
+def test_an_encoding_that_changes_within_a_millisecond_counts_from_its_first_byte() -> None:
+    given_audio = InputAudio(PCM16, 600)
+    given_audio.append(sound(PCM16.ms_to_bytes(10) + 24))
+    given_audio.encoding = PCMU
+    law = sound(160, 3)
+    given_audio.append(law)
+    given_audio.speech_started("item_1", 10)
+    given_audio.speech_stopped("item_1", 30, has_item=False)
+    assert given_audio.committed("item_1")[1] == law
+
+
+@pytest.mark.parametrize("first", ["item_1", "item_2"])
+def test_turns_that_overlap_keep_their_own_ends_and_commits(first: str) -> None:
+    given_audio, audio = heard()
+    second = "item_2" if first == "item_1" else "item_1"
+    bounds = {"item_1": (100, 700), "item_2": (400, 900)}
+    for item_id, (start_ms, _) in bounds.items():
+        given_audio.speech_started(item_id, start_ms)
+    for item_id in (first, second):
+        given_audio.speech_stopped(item_id, bounds[item_id][1], has_item=False)
+    for item_id in (second, first):
+        assert given_audio.committed(item_id) == (item_id, audio[ms_of(*bounds[item_id])], False)
+
+
+def test_a_turn_that_begins_again_is_the_last_to_have_begun() -> None:
+    given_audio, audio = heard()
+    for item_id, start_ms in (("item_1", 100), ("item_2", 200), ("item_1", 300)):
+        given_audio.speech_started(item_id, start_ms)
+    assert given_audio.speech_stopped(None, 500, has_item=True) == audio[ms_of(200, 500)]
+    assert given_audio.speech_stopped(None, 500, has_item=True) == audio[ms_of(300, 500)]
+
+
 def test_the_ring_keeps_its_length_in_seconds_when_the_encoding_changes() -> None:
     given_audio = InputAudio(PCM16, 2)
     given_audio.encoding = PCMU
@@ -297,5 +343,5 @@ def test_turns_and_commits_that_the_server_never_ends_are_forgotten() -> None:
     for number in range(1000):
         given_audio.speech_started(f"item_{number}", 0)
         given_audio.committed(f"other_{number}")
-    assert len(given_audio._turns) <= 64
-    assert len(given_audio._committed) <= 64
+    assert len(given_audio._turns) == 64
+    assert len(given_audio._committed) == 64

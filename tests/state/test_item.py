@@ -65,6 +65,14 @@ def test_a_part_keeps_its_beginning_up_to_a_length_as_far_as_it_is_held(audio: b
     assert (part.audio_held_bytes, part.audio_evicted_bytes) == (len(part.audio), gone)
 
 
+def test_no_more_chunks_are_given_up_than_it_takes() -> None:
+    part = ItemPart("output_audio")
+    for chunk in (b"ab", b"cd", b"ef"):
+        part.append_audio(chunk)
+    assert part.evict_audio(2) == 2
+    assert part.audio == b"cdef"
+
+
 def test_audio_is_joined_once() -> None:
     part = ItemPart("output_audio")
     part.append_audio(b"ab")
@@ -87,7 +95,7 @@ def test_an_index_that_is_none_neither_fails_nor_takes_all_memory(index: int) ->
     item = item_of(assistant())
     item.part(index, "output_audio").append_audio(b"ab")
     assert item.audio == b"ab"
-    assert len(item.content) <= 1024
+    assert len(item.content) == (1024 if index > 0 else 1)
     item.part(index, "output_audio").append_audio(b"cd")
     assert item.audio == b"abcd"
 
@@ -134,6 +142,14 @@ def test_an_item_is_what_the_server_says(wire: Item, expected: tuple[str, str | 
     item = item_of(wire)
     assert (item.type, item.role, item.text) == expected
     assert item.wire is wire
+
+
+def test_what_is_no_call_has_no_fields_of_one() -> None:
+    wire = assistant()
+    item = ConversationItem("item_1", wire, PCM16)
+    assert (item.name, item.call_id, item.arguments, item.output) == (None, None, "", None)
+    assert item.wire is wire
+    assert item.in_conversation
 
 
 def test_calls_and_their_outputs_have_their_fields() -> None:
@@ -269,3 +285,11 @@ def test_a_repr_shows_words_and_the_length_of_audio_but_no_audio() -> None:
     assert repr(item.content[0]) == "<ItemPart output_audio text='' transcript='Hello' audio=6 bytes>"
     call = item_of(FunctionCall(name="f", arguments="{}"))
     assert repr(call) == "<ConversationItem item_1 function_call  '{}'>"
+    output = item_of(FunctionCallOutput(call_id="c", output="7"))
+    assert repr(output) == "<ConversationItem item_1 function_call_output  '7'>"
+    assert repr(item_of(assistant())) == "<ConversationItem item_1 assistant in_progress ''>"
+
+
+def test_a_repr_shows_the_first_60_characters() -> None:
+    item = item_of(assistant(OutputText(text="x" * 61)))
+    assert repr(item) == f"<ConversationItem item_1 assistant in_progress '{'x' * 60}'>"

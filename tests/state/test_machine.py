@@ -23,6 +23,8 @@ from trio_realtime.errors import ConfigError, ConnectError, ConnectionLost, Prot
 from trio_realtime.state import updates
 from trio_realtime.state.effects import Effects, combined
 from trio_realtime.state.machine import Machine
+from trio_realtime.state.requests import Settled
+from trio_realtime.state.tool_calls import ToolCall
 from trio_realtime.wire import client_events as client, server_events as server
 from trio_realtime.wire.items import FunctionCallOutput, InputText, Message
 from trio_realtime.wire.session_config import (
@@ -118,6 +120,38 @@ def test_what_does_not_fit_the_conversation_is_refused_and_changes_nothing(comma
     assert len(machine._requests) == 0
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (client.ConversationItemDelete(item_id="item_7"), "there is no item 'item_7' in the conversation"),
+        (
+            client.ConversationItemTruncate(item_id="item_1", audio_end_ms=0),
+            "item 'item_1' is not a message of the assistant; only those can be truncated",
+        ),
+        (
+            client.ConversationItemTruncate(item_id="item_2", content_index=1, audio_end_ms=101),
+            "item 'item_2' has 100 ms of audio in part 1; it cannot be truncated at 101 ms",
+        ),
+        (create("item_1"), "there is an item with the id 'item_1' already"),
+        (
+            client.ConversationItemCreate(item=Message(role="user")),
+            "the item has no id; give it one, so that its acknowledgement can be recognised",
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_refusal_says_what_does_not_fit(command: client.ClientEvent, words: str) -> None:
+    machine = new_machine(retained_audio_bytes=9600)
+    receive(machine, added(user_item("item_1")), added(assistant_item("item_2")))
+    receive(machine, *[audio_delta("item_2", bytes(4800), content_index=index) for index in (1, 2, 2)])
+    assert machine.conversation["item_2"].content[1].audio_evicted_bytes == 4800
+    with pytest.raises(ConfigError) as caught:
+        machine.command(msgspec.structs.replace(command, event_id="event_1"))
+    assert str(caught.value) == words
+    within = client.ConversationItemTruncate(event_id="event_1", item_id="item_2", content_index=1, audio_end_ms=100)
+    assert sent(machine.command(within)) == [within], "what was given up counts"
+
+
 def test_an_item_that_was_asked_for_counts_as_there() -> None:
     machine = new_machine()
     machine.command(create("item_1"))
@@ -126,6 +160,12 @@ def test_an_item_that_was_asked_for_counts_as_there() -> None:
     machine.command(client.ConversationItemDelete(event_id="event_4", item_id="item_2"))
     with pytest.raises(ConfigError, match="already"):
         machine.command(create("item_2", "event_5"))
+
+
+def test_a_machine_knows_all_items_unless_it_is_told_otherwise() -> None:
+    machine = Machine(new_id=str, retained_audio_bytes=0, input_audio_seconds=1, malformed_run_limit=10)
+    with pytest.raises(ConfigError, match="no item 'item_7'"):
+        machine.command(client.ConversationItemDelete(event_id="event_1", item_id="item_7"))
 
 
 def test_an_item_whose_audio_was_committed_counts_as_there() -> None:
@@ -205,6 +245,15 @@ def test_a_command_that_is_refused_has_its_error(command: client.ClientEvent) ->
     assert (answer.error.code, answer.error.message, answer.error.param) == ("invalid_value", "no", "x")
     assert effects.publish == ()
     assert machine.config == SessionConfig()
+    assert not machine._changes
+
+
+def test_only_a_cancel_is_settled_by_there_being_nothing_to_cancel() -> None:
+    machine = new_machine()
+    receive(machine, added(assistant_item("item_1")))
+    machine.command(client.ConversationItemDelete(event_id="event_1", item_id="item_1"))
+    [effects] = receive(machine, error(event_id="event_1", code="response_cancel_not_active"))
+    assert effects.settle[0].error is not None
 
 
 def test_a_change_that_is_refused_is_not_taken_with_the_next() -> None:
@@ -298,6 +347,22 @@ def test_an_event_that_means_nothing_to_the_machine_goes_through() -> None:
     assert machine.receive(started) == Effects(event=started)
 
 
+@pytest.mark.parametrize(
+    "between", [server.UnknownEvent(type="new.event", raw={}), server.InputAudioBufferCleared()], ids=str
+)
+def test_malformed_frames_end_the_session_only_in_a_row(between: server.ServerEvent) -> None:
+    machine = new_machine()
+    issue = server.ProtocolIssue(reason="no JSON")
+    for _ in range(2):
+        assert [machine.receive(issue).failure for _ in range(9)] == [None] * 9
+        assert machine.receive(between).failure is None
+    assert machine.malformed_frames == 18
+    failures = [machine.receive(issue).failure for _ in range(10)]
+    assert failures[:9] == [None] * 9
+    assert isinstance(failures[9], ProtocolError)
+    assert str(failures[9]) == "10 malformed frames in a row; the last one: no JSON"
+
+
 def test_rate_limits_are_told() -> None:
     machine = new_machine()
     effects = receive(
@@ -378,7 +443,31 @@ def test_a_connection_that_ends_long_before_its_time_is_lost(expires_at: int | N
 def test_a_connection_that_ends_before_there_was_a_session_is_lost() -> None:
     failure = ended(new_machine()).failure
     assert type(failure) is ConnectionLost
-    assert "no code" in str(failure)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "words"),
+    [
+        (None, "", "the server closed the connection: no code"),
+        (1001, "", "the server closed the connection: code 1001"),
+        (None, "bye", "the server closed the connection: no code, bye"),
+        (1001, "going away", "the server closed the connection: code 1001, going away"),
+        (1001, "session_expired", "the session has expired: session_expired"),
+        (1001, "maximum duration of 60 minutes", "the session has expired: maximum duration of 60 minutes"),
+    ],
+)
+def test_the_end_is_told_in_the_servers_words(code: int | None, reason: str, words: str) -> None:
+    failure = ended(new_machine(), code=code, reason=reason).failure
+    assert isinstance(failure, ConnectionLost | SessionExpired)
+    assert (str(failure), failure.code, failure.reason) == (words, code, reason)
+
+
+@pytest.mark.parametrize("message", ["Your session hit the maximum duration.", ""])
+def test_an_expiry_is_told_in_the_words_of_the_error_that_announced_it(message: str) -> None:
+    machine = new_machine()
+    receive(machine, error(code="session_expired", message=message))
+    assert str(ended(machine).failure) == f"the session has expired: {message or 'its time is up'}"
+    assert str(ended(machine, reason="bye").failure) == f"the session has expired: {message or 'bye'}"
 
 
 @pytest.mark.parametrize("unix_time", [1995.0, 2000.0, 9000.0])
@@ -388,11 +477,14 @@ def test_a_connection_that_ends_at_its_time_has_expired(unix_time: float) -> Non
     assert type(ended(machine, unix_time=1994.9).failure) is ConnectionLost
     failure = ended(machine, unix_time=unix_time).failure
     assert type(failure) is SessionExpired
+    assert str(failure) == "the session has expired: its time is up"
 
 
 def test_the_cause_of_a_loss_is_kept_and_a_named_failure_stays_itself() -> None:
     lost = ConnectionLost("reset", code=1006, reason="")
+    lost.__cause__ = reset = OSError("reset")
     assert ended(new_machine(), cause=lost).failure is lost
+    assert lost.__cause__ is reset
     protocol = ProtocolError("over the limit")
     assert ended(new_machine(), cause=protocol, reason="session_expired").failure is protocol
     broken = OSError("broken")
@@ -417,6 +509,27 @@ def test_combined_effects_are_those_of_all_in_order() -> None:
     assert (both.send, both.event, both.failure) == (two.send, "first", None)
     assert combined(one) is one
     assert combined() == Effects()
+
+
+def test_nothing_is_lost_of_effects_that_are_combined() -> None:
+    def full(name: str) -> Effects:
+        return Effects(
+            publish=(updates.SpeechStarted(item_id=name, audio_start_ms=0),),
+            event=name,
+            urgent=(client.ResponseCancel(event_id=name),),
+            send=(client.InputAudioBufferClear(event_id=name),),
+            cancel=(name,),
+            start=(ToolCall(call_id=name, name="f", arguments="{}", item_id=None, response_id="r"),),
+            settle=(Settled(event_id=name),),
+            failure=ProtocolError(name),
+        )
+
+    one, two = full("one"), full("two")
+    both = combined(one, two)
+    for field in ("publish", "urgent", "send", "cancel", "start", "settle"):
+        assert getattr(both, field) == (*getattr(one, field), *getattr(two, field))
+    for field in ("event", "failure"):
+        assert getattr(both, field) is getattr(combined(Effects(cancel=("c",)), one), field) is getattr(one, field)
 
 
 def test_the_repr_of_a_delta_shows_its_words_but_no_audio() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from tests.state.playing import cut_at, each_encoding, encodings, ledger_with, sound, take_all
+from tests.state.playing import conversation_item, cut_at, each_encoding, encodings, ledger_with, sound, take_all
 from trio_realtime.audio import PCM16, PCMU, Encoding
 from trio_realtime.errors import ConfigError
 from trio_realtime.state.playback import PlaybackChunk, PlaybackLedger
@@ -182,7 +182,27 @@ def test_what_is_over_is_forgotten_and_a_tail_is_remembered() -> None:
     assert ledger.heard_ms("item 999") == 0
     assert ledger.heard_ms("item 0") is None
     held = {name: len(value) for name, value in vars(ledger).items() if hasattr(value, "__len__")}
-    assert max(held.values()) <= 256, held
+    assert max(held.values()) == 256, held
+
+
+def test_what_is_cut_again_is_remembered_from_then_on() -> None:
+    ledger = PlaybackLedger()
+    item = conversation_item(sound(PCM16, 10))
+    ledger.interrupt_at(item, 0)
+    for number in range(256):
+        if number == 200:
+            ledger.interrupt_at(item, 0)
+        ledger.received(f"item {number}", 0, None, PCM16, sound(PCM16, 5))
+        ledger.interrupt()
+    assert ledger.heard_ms("item") == 0
+    assert ledger.heard_ms("item 0") is None
+
+
+def test_the_smallest_piece_is_something_to_play() -> None:
+    ledger = PlaybackLedger()
+    assert ledger.received("item", 0, "r", PCMU, b"1")
+    assert not ledger.received("item", 0, "r", PCMU, b"")
+    assert not ledger.received("other", 0, "r", PCM16, b"1"), "half a sample"
 
 
 # --- acknowledgements ------------------------------------------------------------------------------------------------
@@ -245,6 +265,14 @@ def test_milliseconds_add_up_over_items_of_several_encodings_and_need_not_be_who
     assert not ledger.sounding
 
 
+def test_a_time_within_a_sample_counts_whole_bytes() -> None:
+    ledger = ledger_with(("item", 100), encoding=PCMU)
+    ledger.take()
+    ledger.played(ms=1.03)
+    assert ledger.statistics().heard_bytes == 8
+    assert type(ledger.heard_ms("item")) is int
+
+
 @pytest.mark.parametrize(
     ("heard", "message"),
     [
@@ -255,7 +283,7 @@ def test_milliseconds_add_up_over_items_of_several_encodings_and_need_not_be_who
         ({"ms": float("nan")}, "0 or more"),
         ({"bytes": -1}, "0 or more, not -1"),
         ({"mark": -1}, "0 or more, not -1"),
-        ({}, "one of bytes=, ms= and mark="),
+        ({}, "^say what was heard by one of bytes=, ms= and mark=$"),
         ({"bytes": 1, "ms": 1}, "one of bytes=, ms= and mark="),
         ({"bytes": 1, "generation": 1}, "no generation 1 yet; the latest is 0"),
     ],
@@ -291,3 +319,12 @@ def test_an_acknowledgement_from_before_an_interruption_changes_nothing() -> Non
         ledger.played(ms=101)
     ledger.played(mark=new.mark)
     assert ledger.heard_ms("new") == 100
+
+
+def test_an_acknowledgement_of_what_was_cut_does_not_end_the_automatic_counting() -> None:
+    ledger = ledger_with(("old", 100))
+    old = ledger.take()
+    assert old is not None
+    ledger.interrupt()
+    ledger.played(mark=old.mark)
+    assert ledger.automatic

@@ -40,6 +40,23 @@ def test_an_interruption_truncates_what_is_being_played_and_deletes_what_was_not
     assert ledger.heard_ms("played") == 42
 
 
+def test_an_item_that_was_heard_to_the_end_of_a_piece_is_cut_there() -> None:
+    ledger = ledger_with(("item", 100))
+    ledger.played(bytes=0)
+    take_all(ledger)
+    ledger.played(ms=50)
+    assert ledger.interrupt().cuts == (cut_at("item", 50),)
+
+
+def test_an_item_that_began_before_the_ledger_is_cut_where_it_was_heard() -> None:
+    ledger = PlaybackLedger()
+    ledger.received("item", 0, "r", PCM16, sound(PCM16, 100), position_bytes=PCM16.ms_to_bytes(300))
+    ledger.part_done("item", 0)
+    ledger.take()
+    ledger.played(ms=50)
+    assert ledger.interrupt().cuts == (cut_at("item", 350),)
+
+
 def test_an_item_heard_in_full_is_not_cut() -> None:
     ledger = ledger_with(("item", 100))
     ledger.take()
@@ -121,6 +138,17 @@ def test_an_item_truncated_elsewhere_is_played_to_where_it_was_cut() -> None:
     assert (chunk.position_ms, len(chunk.audio)) == (50, PCM16.ms_to_bytes(20))
     assert ledger.take() is None
     assert not ledger.sounding
+
+
+@pytest.mark.parametrize("excess", [1, 2, 3, 4, 5])
+def test_what_was_truncated_elsewhere_is_dropped_to_the_last_byte(excess: int) -> None:
+    ledger = PlaybackLedger()
+    ledger.received("item", 0, "r", PCMA, bytes(8))
+    ledger.received("item", 0, "r", PCMA, bytes(excess))
+    ledger.item_truncated("item", 0, 1)
+    statistics = ledger.statistics()
+    assert (statistics.queued_bytes, statistics.dropped_bytes) == (8, excess)
+    assert sum(len(chunk.audio) for chunk in take_all(ledger)) == 8
 
 
 @pytest.mark.parametrize(("truncated_ms", "cuts"), [(10, ()), (20, ()), (30, (cut_at("item", 20),))])

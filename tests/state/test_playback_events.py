@@ -86,6 +86,17 @@ def test_what_came_before_the_playback_counts_as_heard() -> None:
     assert chunk.position_ms == 300
 
 
+def test_what_came_before_the_playback_counts_although_it_was_given_up() -> None:
+    machine = new_machine(retained_audio_bytes=300 * MS)
+    receive(machine, created(), item_added(), sound(200), sound(200))
+    assert machine.conversation["i1"].audio_evicted_bytes == 200 * MS
+    ledger = machine.begin_playback()
+    receive(machine, sound(100))
+    chunk = ledger.take()
+    assert chunk is not None
+    assert chunk.position_ms == 400
+
+
 @pytest.mark.parametrize(
     "end",
     [
@@ -257,3 +268,9 @@ def test_without_a_playback_the_programs_clock_counts() -> None:
     assert (cancel.response_id, cut.audio_end_ms) == ("r1", 514)
     machine.end_playback()
     assert sent(machine.stop_turn("r1")) == []
+
+
+def test_stopping_all_that_waits_begins_anew_although_nothing_of_it_was_handed_out() -> None:
+    _, ledger = playing(sound())
+    assert [type(cut) for cut in ledger.stop(["r1"]).cuts] == [ConversationItemDelete]
+    assert (ledger.generation, ledger.sounding) == (1, False)

@@ -283,4 +283,4 @@ class Playback(RuleBasedStateMachine):
 
 
 TestPlayback = Playback.TestCase
-TestPlayback.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestPlayback.settings = settings(stateful_step_count=40)

@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from trio_realtime.state.requests import Kind, Request, Requests, server_error
-from trio_realtime.wire.items import FunctionCall, FunctionCallOutput, InputText, Item, Message, OutputText
+from trio_realtime.wire.items import (
+    FunctionCall,
+    FunctionCallOutput,
+    InputText,
+    Item,
+    ItemReference,
+    Message,
+    OutputText,
+)
 from trio_realtime.wire.server_events import ErrorDetails
 
 IN_ORDER = [kind for kind in get_args(Kind) if kind not in {"create_response", "create_beside", "cancel"}]
@@ -154,7 +162,7 @@ def test_an_unrelated_error_releases_nothing() -> None:
 @pytest.mark.parametrize(
     ("details", "words"),
     [
-        (ErrorDetails(message="no such voice", code="invalid_value"), "no such voice"),
+        (ErrorDetails(type="invalid_request_error", message="no such voice", code="invalid_value"), "no such voice"),
         (ErrorDetails(code="invalid_value"), "invalid_value"),
         (ErrorDetails(), "the server reported an error without a message"),
     ],
@@ -162,6 +170,7 @@ def test_an_unrelated_error_releases_nothing() -> None:
 def test_an_error_always_says_something(details: ErrorDetails, words: str) -> None:
     assert str(server_error(details)) == words
     assert server_error(details).code == details.code
+    assert server_error(details).type == details.type
 
 
 # --- items -----------------------------------------------------------------------------------------------------------
@@ -188,6 +197,7 @@ def test_an_item_under_its_own_id_answers_its_command_whatever_it_looks_like() -
         (FunctionCallOutput(call_id="c", output="1"), FunctionCallOutput(call_id="c", output="1 "), True),
         (FunctionCallOutput(call_id="c", output="1"), FunctionCallOutput(call_id="d", output="1"), False),
         (FunctionCall(call_id="c", name="f"), FunctionCallOutput(call_id="c", output="1"), False),
+        (ItemReference(id="i"), ItemReference(id="i"), True),
     ],
 )
 def test_an_item_under_another_id_answers_a_command_of_its_shape(wanted: Item, came: Item, same: bool) -> None:

@@ -89,19 +89,29 @@ def test_a_call_that_is_stated_twice_runs_once(settled: bool) -> None:
     assert calls.call_done(call("c1"), "r1") == ToolEffects()
 
 
+@pytest.mark.parametrize("abandoned", [False, True])
 @pytest.mark.parametrize("settled", [False, True])
+@pytest.mark.parametrize("name", ["weather", "unknown"])
 @pytest.mark.parametrize("other", [call("c1", arguments='{"lat": 2}'), call("c1", name="book")])
 def test_a_call_id_that_comes_again_with_another_call_is_refused_and_reported(
-    settled: bool, other: FunctionCall
+    abandoned: bool, settled: bool, name: str, other: FunctionCall
 ) -> None:
     calls = ledger()
-    calls.call_done(call("c1"), "r1")
+    if abandoned:
+        calls.abandon("r1")
+    calls.call_done(call("c1", name=name), "r1")
     if settled:
         calls.settle("c1", "sunny")
     effects = calls.call_done(other, "r1")
     assert effects.issue is not None
     assert "'c1'" in effects.issue.reason
     assert effects == ToolEffects(issue=effects.issue)
+
+
+def test_an_unknown_name_in_a_response_that_is_over_is_followed_up_at_once() -> None:
+    calls = ledger()
+    calls.response_done("r1", status="completed")
+    assert calls.call_done(call("c1", name="unknown"), "r1").follow_ups == (FollowUp(response_id="r1"),)
 
 
 def test_an_unknown_name_gets_an_error_that_names_what_there_is() -> None:
@@ -393,6 +403,16 @@ def test_memory_is_bounded_over_a_long_session() -> None:
     assert held(calls) <= tool_calls._MAX_RESPONSES + tool_calls._MAX_SETTLED + tool_calls._MAX_WAITING
 
 
+def test_1024_settled_calls_are_remembered() -> None:
+    calls = ledger()
+    for n in range(tool_calls._MAX_SETTLED):
+        calls.call_done(call(f"c{n}", name="unknown"), "r")
+    assert calls.call_done(call("c0", name="unknown"), "r") == ToolEffects()
+    calls.call_done(call("last", name="unknown"), "r")
+    assert calls.call_done(call("c0", name="unknown"), "r").outputs
+    assert calls.call_done(call("last", name="unknown"), "r") == ToolEffects()
+
+
 def test_what_is_over_is_forgotten_before_what_is_open() -> None:
     calls = ledger()
     calls.call_done(call("c"), "slow")
@@ -423,6 +443,9 @@ def test_a_program_that_answers_nothing_is_not_waited_for() -> None:
         assert not calls.call_done(call(f"c{n}", name="ask"), "s").follow_ups
     assert calls.call_done(call("last", name="ask"), "s").follow_ups == (FollowUp(response_id="r"),)
     assert "c" not in calls.waiting
+    calls.response_done("s", status="completed")
+    for n in range(tool_calls._MAX_WAITING):
+        assert not calls.call_done(call(f"d{n}", name="ask"), "t").follow_ups, "nobody wants a reply"
     assert calls.answer("c").follow_ups == (FollowUp(response_id=None),)  # better late than never
 
 
@@ -617,4 +640,4 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 TestLedger = LedgerMachine.TestCase
-TestLedger.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestLedger.settings = settings(stateful_step_count=40)

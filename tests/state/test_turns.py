@@ -18,6 +18,7 @@ def response(response_id: str | None, tokens: int | None = None) -> Response:
 def test_a_response_that_nobody_asked_for_is_a_turn_of_its_own() -> None:
     turns = Turns()
     assert turns.created("r1", None) == "r1"
+    assert turns.created("r2", "of nobody", beside=True) == "r2"
     assert turns.replying
     record = turns.done("r1", response("r1"))
     assert record is not None
@@ -73,6 +74,13 @@ def test_a_turn_beside_the_conversation_is_no_reply() -> None:
     for response_id in ("r1", "r2"):
         (done,) = turn_done(turns.done(response_id, response(response_id)))
         assert done.beside
+
+
+def test_what_goes_on_beside_the_conversation_stays_there() -> None:
+    turns = Turns()
+    turns.requested("e1", beside=True)
+    turns.requested("e2", "e1")
+    assert not turns.replying
 
 
 def test_a_turn_that_is_done_tells_its_responses_and_what_they_cost() -> None:

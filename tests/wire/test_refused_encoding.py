@@ -104,10 +104,47 @@ def test_an_append_of_the_other_kind_of_connection_is_refused() -> None:
 
 
 def test_a_refusal_says_which_event_and_where() -> None:
-    with pytest.raises(ConfigError, match=r"ConversationItemTruncate .*Expected `int` >= 0 - at `\$\.audio_end_ms`"):
-        Codec().encode(ConversationItemTruncate(item_id="a", audio_end_ms=-1))
-    with pytest.raises(ConfigError, match="got str"):
-        Codec().encode(InputAudioBufferAppend(audio="AAAA"))  # type: ignore[arg-type]
+    not_finite = SessionUpdate(session=SessionConfig(tools=[FunctionTool(name="f", parameters={"x": [math.nan]})]))
+    refused: list[tuple[Any, str]] = [
+        (
+            ConversationItemTruncate(item_id="a", audio_end_ms=-1),
+            "ConversationItemTruncate is not valid: Expected `int` >= 0 - at `$.audio_end_ms`",
+        ),
+        (
+            InputAudioBufferAppend(audio="AAAA"),  # type: ignore[arg-type]
+            "InputAudioBufferAppend is not valid: audio must be bytes, got str",
+        ),
+        (
+            InputAudioBufferAppend(audio=b"", event_id=5),  # type: ignore[arg-type]
+            "InputAudioBufferAppend is not valid: event_id must be a str, got int",
+        ),
+        (not_finite, "SessionUpdate is not valid: nan is no number of JSON"),
+    ]
+    for event, words in refused:
+        with pytest.raises(ConfigError) as caught:
+            Codec().encode(event)
+        assert str(caught.value) == words
+
+
+def test_a_refused_mapping_says_what_is_wrong() -> None:
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({}, "an event needs a type: a string such as 'response.create'"),
+        ({"type": "new", "x": object()}, "the event cannot be encoded as JSON: Encoding objects of type object is"),
+        (
+            {"type": "response.cancel", "response_id": 5},
+            "response.cancel is not valid: Expected `str`, got `int` - at `$.response_id`",
+        ),
+    ]
+    for raw, words in refused:
+        with pytest.raises(ConfigError) as caught:
+            known_client_event(raw)
+        assert str(caught.value).startswith(words)
+    with pytest.raises(ConfigError, match=r"^not a client event: Invalid value 'new' - at `\$\.type`$"):
+        decode_client_event(b'{"type":"new"}')
+    with pytest.raises(
+        ConfigError, match=r"^SessionCreated cannot be encoded as JSON: Encoding objects of type object"
+    ):
+        encode_server_event(SessionCreated(session=object()))  # type: ignore[arg-type]
 
 
 def test_what_is_right_is_not_refused() -> None:

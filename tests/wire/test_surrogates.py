@@ -12,6 +12,7 @@ from trio_realtime.wire.server_events import (
     ConversationItemAdded,
     ConversationItemInputAudioTranscriptionDelta,
     ProtocolIssue,
+    ResponseCreated,
     ResponseOutputAudioTranscriptDelta,
     ResponseOutputTextDelta,
     UnknownEvent,
@@ -119,6 +120,50 @@ def test_other_events_are_left_alone_while_a_half_is_held() -> None:
     rest = codec.decode(frame("response.output_text.delta", LOW))
     assert isinstance(rest, ResponseOutputTextDelta)
     assert rest.delta == "\U0001f600"
+
+
+@pytest.mark.parametrize("other", [{"item_id": "item_2"}, {"content_index": 1}])
+def test_a_half_is_not_given_to_another_part(other: dict[str, Any]) -> None:
+    codec = Codec()
+    codec.decode(frame("response.output_text.delta", HIGH))
+    assert delta_of(codec.decode(frame("response.output_text.delta", "x", **other))) == "x"
+    assert delta_of(codec.decode(frame("response.output_text.delta", LOW))) == "\U0001f600"
+
+
+@pytest.mark.parametrize("place", [{"item_id": []}, {"item_id": {}}, {"content_index": []}])
+def test_a_place_that_is_none_gives_a_value_while_a_half_is_held(place: dict[str, Any]) -> None:
+    codec = Codec()
+    codec.decode(frame("response.output_text.delta", HIGH))
+    assert isinstance(codec.decode(frame("response.output_text.delta", "x" + HIGH, **place)), ProtocolIssue)
+
+
+def test_an_event_without_a_delta_passes_while_a_half_is_held() -> None:
+    codec = Codec()
+    codec.decode(frame("response.output_text.delta", HIGH))
+    assert codec.decode(b'{"type":"response.created"}') == ResponseCreated()
+
+
+@pytest.mark.parametrize("other", [{"item_id": "item_2"}, {"content_index": 1}])
+def test_halves_of_different_parts_do_not_join(other: dict[str, Any]) -> None:
+    codec = Codec()
+    codec.decode(frame("response.output_text.delta", HIGH))
+    assert delta_of(codec.decode(frame("response.output_text.delta", LOW, **other))) == "\ufffd"
+    assert delta_of(codec.decode(frame("response.output_text.delta", LOW))) == "\U0001f600"
+
+
+@pytest.mark.parametrize("character", ["\U00010000", "\U0001f600", "\U0010ffff"])
+def test_the_halves_of_any_character_join(character: str) -> None:
+    codec = Codec()
+    half, other = character.encode("utf-16-be")[:2], character.encode("utf-16-be")[2:]
+    pieces = [each.decode("utf-16-be", "surrogatepass") for each in (half, other)]
+    assert [delta_of(codec.decode(frame("response.output_text.delta", piece))) for piece in pieces] == ["", character]
+
+
+def test_a_half_in_a_translation_that_never_comes_is_replaced() -> None:
+    codec = Codec("translation")
+    codec.decode(json.dumps({"type": "session.output_transcript.delta", "delta": HIGH}).encode())
+    event = codec.decode(b'{"type":"session.output_transcript.delta","delta":"x"}')
+    assert event == SessionOutputTranscriptDelta(delta="\ufffdx")
 
 
 def test_a_delta_that_is_null_stays_null_while_a_half_is_held() -> None:

@@ -356,6 +356,19 @@ def test_huge_numbers_give_a_value(number: str, frame: str) -> None:
     assert event_of(value) is not None or number == "1" * 5000
 
 
+def test_a_number_that_no_float_holds_is_kept_as_its_text() -> None:
+    event = Codec().decode(b'{"type":"new","x":[1e400,-1e400,1.5]}')
+    assert isinstance(event, UnknownEvent)
+    assert event.raw["x"] == ["1e400", "-1e400", 1.5]
+
+
+def test_an_item_that_does_not_fit_says_why() -> None:
+    event = Codec().decode(b'{"type":"conversation.item.added","item":{"type":"message","role":5,"id":"a"}}')
+    assert isinstance(event, ConversationItemAdded)
+    assert isinstance(event.item, UnknownItem)
+    assert event.item.cause == "Expected `str`, got `int` - at `$.item.role`"
+
+
 @pytest.mark.parametrize("name", ["NaN", "Infinity", "-Infinity"])
 def test_what_only_other_writers_call_a_number_is_no_json(name: str) -> None:
     value = decode(b'{"type":"new","x":%s}' % name.encode())

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 from ..audio import Encoding
-from ..wire.items import InputAudio, Item, Message
+from ..wire.items import Item, Message
 from .item import ConversationItem, ItemPart
 from .updates import Delta
 
@@ -193,8 +193,7 @@ class Conversation:
             for index, part in enumerate(wire.content):
                 audio = getattr(part, "audio", None)
                 if isinstance(audio, bytes):
-                    kind = "input_audio" if isinstance(part, InputAudio) else "output_audio"
-                    self._replace_audio(item, item.part(index, kind), audio)
+                    self._replace_audio(item, item.part(index, "output_audio"), audio)  # it is there, of its own type
 
     def set_input_transcript(
         self, item_id: str, transcript: str, content_index: int | None = None

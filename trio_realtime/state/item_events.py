@@ -47,8 +47,7 @@ class ItemEvents:
         return self._take_item(event, event.item, event.previous_item_id, done=None)
 
     def _item_done(self, event: server.ConversationItemDone) -> Effects:
-        known = event.item.id is not None and self._conversation.get(event.item.id) is not None
-        return self._take_item(event, event.item, None if known else event.previous_item_id, done=True)
+        return self._take_item(event, event.item, event.previous_item_id, done=True)
 
     def _take_item(
         self,

@@ -217,9 +217,9 @@ class Machine:
 
     def begin_playback(self) -> PlaybackLedger:
         """The program plays audio from now on; only then is it known what was heard."""
-        self._playback = PlaybackEvents(PlaybackLedger(), self._cuts)
-        self._playback.speech_interrupts = self._speech_interrupts()
-        return self._playback.ledger
+        ledger = PlaybackLedger()
+        self._playback = PlaybackEvents(ledger, self._cuts, speech_interrupts=self._speech_interrupts())
+        return ledger
 
     def end_playback(self) -> None:
         """The program plays no more audio."""

@@ -316,8 +316,8 @@ class PlaybackLedger:
     def stop(self, response_ids: Collection[str]) -> Interruption:
         """Like `interrupt`, for the audio of some responses; that of others plays on.
 
-        A new generation begins only if some of theirs was handed out and not heard. If some of others was too, nothing
-        is cut: whoever plays it cannot drop the one without the other.
+        A new generation begins only if some of theirs was handed out and not heard, or nothing else waits. If some of
+        others was too, nothing is cut: whoever plays it cannot drop the one without the other.
         """
         items = [item for item in self._queue.values() if item.response_id in response_ids]
         to_be_heard = [unheard.item in items for unheard in self._unheard]

@@ -23,15 +23,18 @@ class PlaybackEvents:
     Args:
         ledger: The playback's.
         send_cuts: Gives the cuts of an interruption the form in which they go out.
+        speech_interrupts: Whether the user's speech stops what sounds.
     """
 
     def __init__(
         self,
         ledger: PlaybackLedger,
         send_cuts: Callable[[Interruption], tuple[ClientEvent, ...]],
+        *,
+        speech_interrupts: bool,
     ) -> None:
         self.ledger = ledger
-        self.speech_interrupts = True
+        self.speech_interrupts = speech_interrupts
         self._send_cuts = send_cuts
         self._observers: dict[type[Any], Callable[[Any, Effects], Effects]] = {
             server.ResponseOutputAudioDelta: self._audio_delta,

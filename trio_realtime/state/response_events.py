@@ -200,7 +200,7 @@ class ResponseEvents:
         details = StatusDetails(type="failed", error=StatusError(type="stalled", code="stalled", message=message))
         cancelled = self.cancel(client.ResponseCancel(event_id=self._new_id("event"), response_id=response_id))
         failed = Response(id=response_id, status="failed", status_details=details)
-        abandoned = Effects() if response_id in self._items.beside else self.tools.abandon("", (response_id,))
+        abandoned = self.tools.abandon(None, (response_id,))
         ended = self._done(server.ResponseDone(response=failed))
         self.stalled.add(response_id)
         return combined(cancelled, abandoned, msgspec.structs.replace(ended, event=None))
@@ -290,7 +290,7 @@ class ResponseEvents:
         if response.id is None:
             response = msgspec.structs.replace(response, id=response_id or None)
         beside = self._items.end_beside(response_id) or (answered is not None and answered[0].kind == "create_beside")
-        turn_id = self._turns.created(response_id, request_id, beside=beside)
+        turn_id = self._turns.created(response_id, request_id)
         publish.append(updates.ResponseDone(response=response, turn_id=turn_id))
         self._formats.forget_response(response_id)
         self._output.muted.discard(response_id)

@@ -107,11 +107,11 @@ class ToolEvents:
         """The user spoke, or the program interrupted: running calls end that may be cancelled."""
         return self._carry_out(self.calls.interrupt(turn_detected=turn_detected))
 
-    def abandon(self, turn_id: str, response_ids: tuple[str, ...]) -> Effects:
+    def abandon(self, turn_id: str | None, response_ids: tuple[str, ...]) -> Effects:
         """Nobody wants a turn any more: its calls end without a follow-up.
 
         Args:
-            turn_id: The turn.
+            turn_id: The turn; None to end the calls of the responses alone.
             response_ids: Its responses that are under way.
         """
         held = [response_id for response_id, owner in self._held.items() if owner == turn_id]

@@ -310,7 +310,7 @@ def _build_struct(kind: type[msgspec.Struct], raw: dict[str, Any], losses: list[
             values[field.name] = _build(field.type, raw[field.encode_name], losses, place)
         except _UNFIT as error:
             if field.required:
-                raise
+                raise msgspec.ValidationError(_located(error, place)) from error
             losses.append(_located(error, place))
     return kind(**values)
 
