@@ -7,15 +7,10 @@ import msgspec
 import pytest
 from hypothesis import example, given, settings, strategies as st
 
-from tests.wire.strategies import (
-    SERVER_EVENTS,
-    TRANSLATION_SERVER_EVENTS,
-    json_values,
-    structs,
-    tag_of,
-    unknown_objects,
-)
+from tests.wire.unions import SERVER_EVENTS, TRANSLATION_SERVER_EVENTS, tag_of
 from trio_realtime.errors import ConfigError
+from trio_realtime.testing.strategies import structs
+from trio_realtime.testing.strategies.any_values import json_values, unknown_objects
 from trio_realtime.wire.codec import Codec, Kind, encode_server_event
 from trio_realtime.wire.items import Message, UnknownItem, UnknownPart
 from trio_realtime.wire.responses import Response, Usage
