@@ -5,6 +5,8 @@ simulator = Simulator([says("Hello!"), calls("get_weather", {"city": "Paris"})])
 async with simulated_transport(simulator) as transport: ...  # in memory, on Trio's clock
 async with serve_simulator(simulator) as server: ...  # on loopback; server.url, server.api_key
 ```
+
+Strategies for hypothesis, from single events to whole conversations, are in `trio_realtime.testing.strategies`.
 """
 
 from .memory_transport import MemoryTransport as MemoryTransport, memory_transport_pair as memory_transport_pair

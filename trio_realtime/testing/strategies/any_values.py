@@ -29,11 +29,13 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 json_objects: st.SearchStrategy[dict[str, Any]] = st.dictionaries(texts, json_values, max_size=3)
 
 
-def _tagged(tag: str, fields: dict[str, Any]) -> dict[str, Any]:
-    return {**fields, "type": f"new_{tag}"}
+def _tagged(tag: str, fields: dict[str, Any], named: dict[str, str]) -> dict[str, Any]:
+    return {**fields, **named, "type": f"new_{tag}"}
 
 
-unknown_objects: st.SearchStrategy[dict[str, Any]] = st.builds(_tagged, texts, json_objects)
+unknown_objects: st.SearchStrategy[dict[str, Any]] = st.builds(
+    _tagged, texts, json_objects, st.dictionaries(st.just("id"), texts, max_size=1)
+)
 
 
 def structs(kind: type[_S], *, unknown: bool = False) -> st.SearchStrategy[_S]:

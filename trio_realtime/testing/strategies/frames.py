@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Literal
 
 from hypothesis import strategies as st
+from msgspec import Struct
 
 from ...errors import ConfigError
 from ...frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
@@ -20,8 +21,7 @@ _PROTOCOL_VIOLATION, _INVALID_TEXT, _TOO_BIG = 1002, 1007, 1009
 _CLOSE_CODES = (*range(1000, 1004), *range(1007, 1014))
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class WireFrames:
+class WireFrames(Struct, frozen=True):
     """Bytes that a server writes after the handshake.
 
     Attributes:

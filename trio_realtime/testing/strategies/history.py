@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import cast
+
+from msgspec import Struct
 
 from ...wire.client_events import ClientEvent
 from ...wire.items import Item
@@ -13,8 +14,7 @@ from ..script import Fails, ScriptedTurn
 from .program import Step
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
+class HistoryEntry(Struct, frozen=True):
     """One event of a history.
 
     Attributes:
@@ -29,9 +29,11 @@ class HistoryEntry:
     event: ServerEvent | ClientEvent
     raw: Json
 
+    def __repr__(self) -> str:
+        return f"<{self.time:.3f} s, {self.source}: {self.event!r}>"
 
-@dataclass(frozen=True, slots=True, repr=False)
-class History:
+
+class History(Struct, frozen=True):
     """All that a client and a server sent each other; made by `play_conversation`, whose call is its `repr`.
 
     Attributes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from array import array
+from base64 import b64decode
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import cast
@@ -95,7 +96,7 @@ class _Player:
                 self._active.discard(raw["response"]["id"])
             case "response.output_audio.delta":
                 rate = BYTES_PER_MS[self._formats[raw["response_id"]]]
-                came_ms = len(raw["delta"]) // 4 * 3 / rate
+                came_ms = len(b64decode(raw["delta"])) / rate
                 self._audio_ms[raw["item_id"]] = self._audio_ms.get(raw["item_id"], 0.0) + came_ms
             case _:
                 pass
@@ -224,9 +225,10 @@ def play_conversation(
         transcripts: What the user says, as for `Simulator`.
 
     Example:
-        >>> history = play_conversation([Writes("Hi"), Asks(), Interrupts(50)], script=[says("Hello there!")])
-        >>> [item.role for item in history.items]
-        ['user', 'assistant']
+        ```python
+        history = play_conversation([Writes("Hi"), Asks(), Interrupts(50)], script=[says("Hello there!")])
+        assert [item.role for item in history.items] == ["user", "assistant"]
+        ```
     """
     player = _Player(script, transcripts)
     for step in program:
@@ -262,8 +264,4 @@ def conversations(
             assert state.items == history.items
         ```
     """
-    return st.builds(_played, programs, scripts, transcripts)
-
-
-def _played(program: Sequence[Step], script: Sequence[ScriptedTurn], transcripts: Sequence[str | Fails]) -> History:
-    return play_conversation(program, script=script, transcripts=transcripts)
+    return st.builds(play_conversation, programs, script=scripts, transcripts=transcripts)

@@ -163,9 +163,9 @@ _configurations: st.SearchStrategy[Step] = instances(
 _steps: st.SearchStrategy[Step] = st.one_of(
     st.just(Asks()),
     st.builds(Speaks, _durations, _pauses),
-    st.builds(Waits, st.sampled_from([100, 1000, 5000])),
+    st.builds(Waits, st.sampled_from([100, 1000, 8000])),
     st.builds(Writes, words, st.sampled_from(["user", "system", "assistant"]), st.none() | st.integers(-1, 3)),
-    st.builds(Interrupts, st.integers(0, 100)),
+    st.builds(Interrupts, st.integers(0, 100) | st.just(0)),
     st.builds(Returns, words),
     st.builds(Asks, beside=st.booleans(), modality=st.none() | _modalities),
     st.builds(Deletes, _numbers),
@@ -176,11 +176,6 @@ _steps: st.SearchStrategy[Step] = st.one_of(
 )
 _begin = st.lists(_configurations, max_size=1)
 _go_on = st.lists(_steps, max_size=10)
-
-
-def steps() -> st.SearchStrategy[Step]:
-    """Single steps of a client."""
-    return _steps
 
 
 def programs() -> st.SearchStrategy[tuple[Step, ...]]:
