@@ -23,7 +23,7 @@ from .any_values import instances, structs, texts, unknown_objects
 from .session import SessionKind, check_session_kind, session_configs
 from .valid_values import ids, valid
 
-Kinds = Collection[type[msgspec.Struct]]
+Kinds = Collection[type[Any]]
 
 _CLIENT_KINDS: dict[SessionKind, tuple[type[msgspec.Struct], ...]] = {
     "realtime": get_args(ClientEvent),

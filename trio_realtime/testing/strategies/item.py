@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
-import msgspec
 from hypothesis import strategies as st
 
 from ...errors import ConfigError
@@ -13,7 +13,7 @@ from .valid_values import CREATABLE_KINDS, ITEM_KINDS, PART_KINDS, creatable_mes
 
 
 def items(
-    kinds: Collection[type[msgspec.Struct]] | None = None,
+    kinds: Collection[type[Any]] | None = None,
     *,
     roles: Collection[str] = ("system", "user", "assistant"),
     creatable: bool = False,
