@@ -76,7 +76,8 @@ _where: st.SearchStrategy[dict[str, str]] = st.one_of(
 
 def _mcp_tools() -> st.SearchStrategy[config.McpTool]:
     """Exactly one of three fields says where the server is."""
-    nowhere = dict.fromkeys(["server_url", "connector_id", "tunnel_id"], st.just(UNSET))
+    absent = {field.name: st.just(field.default) for field in msgspec.structs.fields(config.McpTool)}
+    nowhere = {name: absent[name] for name in ("server_url", "connector_id", "tunnel_id")}
     rest = build(config.McpTool, {**_FIELDS[config.McpTool], **nowhere}, refine=valid)
     return st.tuples(rest, _where).map(lambda pair: msgspec.structs.replace(pair[0], **pair[1]))
 
