@@ -32,8 +32,9 @@ class Client:
     """A client of a new simulated connection."""
 
     def __init__(self, **query: str) -> None:
-        query = query or {"model": "gpt-realtime-2.1"}
-        self.connection = Simulator().connect(query, now=0.0, unix_time=0.0)
+        simulator = Simulator()
+        simulator.connect(query or {"model": "gpt-realtime-2.1"}, now=0.0, unix_time=0.0)
+        (self.connection,) = simulator.connections
         self.connection.advance(0.0)
 
     def send(self, event: Any) -> list[dict[str, Any]]:

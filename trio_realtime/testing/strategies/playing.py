@@ -51,7 +51,8 @@ class _Player:
 
     def __init__(self, script: Sequence[ScriptedTurn], transcripts: Sequence[str | Fails]) -> None:
         simulator = Simulator(script, transcripts=transcripts, pace=1.0, max_duration=_FOREVER_S)
-        self.connection = simulator.connect({"model": "gpt-realtime-2.1"}, now=0.0, unix_time=_UNIX_TIME)
+        simulator.connect({"model": "gpt-realtime-2.1"}, now=0.0, unix_time=_UNIX_TIME)
+        (self.connection,) = simulator.connections
         self.entries: list[HistoryEntry] = []
         self._codec = Codec()
         self._now = 0.0
