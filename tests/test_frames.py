@@ -8,7 +8,7 @@ import tracemalloc
 from collections.abc import Iterable, Sequence
 
 import pytest
-from hypothesis import example, given, strategies as st
+from hypothesis import example, given, settings, strategies as st
 from wsproto import events
 from wsproto.connection import Connection, ConnectionType
 
@@ -26,6 +26,7 @@ from trio_realtime.frames import (
     encode_frames,
     parse_close,
 )
+from trio_realtime.testing.strategies import WireFrames, wire_frames
 
 NO_LIMIT = 2**63
 FIN = 0x80
@@ -127,59 +128,27 @@ def read(chunks: Iterable[bytes], limit: int = NO_LIMIT) -> Outcome:
 
 
 texts = st.text(max_size=40).map(str.encode) | st.text("abc", min_size=120, max_size=300).map(str.encode)
-blobs = st.binary(max_size=40) | st.binary(min_size=120, max_size=140)
 big = st.sampled_from([125, 126, 127, 65535, 65536, 70000]).map(lambda size: b"x" * size)
-payloads = texts | blobs | big
 cuts = st.lists(st.integers(0, 2**32), max_size=8)
-closes = st.builds(encode_close, st.integers(1000, 1020) | st.integers(2990, 5010), st.text(max_size=10)) | st.just(b"")
 
-controls = st.one_of(
-    st.builds(server_frame, st.sampled_from([PING, PONG]), st.binary(max_size=125)),
-    st.builds(server_frame, st.just(CLOSE), closes | st.binary(max_size=10)),
+
+def mutated(data: bytes) -> WireFrames:
+    return WireFrames("mutated", data)
+
+
+@settings(max_examples=500)
+@given(wire_frames(), cuts, cuts)
+@example(mutated(b"\x01\x02\xc3"), [], [])
+@example(
+    mutated(server_frame(TEXT, "é".encode()[:1], fin=False) + server_frame(PING) + server_frame(0, b"\xa9")), [3], [1]
 )
-data_frames = st.builds(
-    server_frame,
-    st.sampled_from([TEXT, TEXT, BINARY, CONTINUATION]),
-    payloads,
-    fin=st.sampled_from([True, True, False]),
-)
-crooked = st.builds(
-    server_frame,
-    st.integers(0, 15),
-    st.binary(max_size=200),
-    fin=st.booleans(),
-    bits=st.sampled_from([0, 0x40, 0x20, 0x10]),
-    length=st.none() | st.integers(0, 300),
-)
-wide = st.builds(  # lengths in more bytes than they need, and masked frames
-    lambda first, second, length, payload: bytes((first, second)) + length + payload,
-    st.sampled_from([FIN | TEXT, FIN | BINARY, FIN | PING, CONTINUATION]),
-    st.sampled_from([5, 126, 127, FIN | 5, FIN | 126]),
-    st.sampled_from([b"", b"\0\x7d", b"\0\x7e", bytes(6) + b"\xff\xff", b"\x80" + bytes(7), bytes(5) + b"\1\0\0"]),
-    st.binary(max_size=20),
-)
-pieces = st.one_of(data_frames, data_frames, controls, crooked, wide, st.binary(max_size=12))
-
-
-@st.composite
-def streams(draw: st.DrawFn) -> bytes:
-    """Frames, some of them wrong, with a few bytes changed at times."""
-    stream = bytearray(b"".join(draw(st.lists(pieces, max_size=8))))
-    for place, value in draw(st.lists(st.tuples(st.integers(0, 2**32), st.integers(0, 255)), max_size=2)):
-        if stream:
-            stream[place % min(len(stream), 400)] = value
-    return bytes(stream)
-
-
-@given(streams(), cuts, cuts)
-@example(b"\x01\x02\xc3", [], [])
-@example(server_frame(TEXT, "é".encode()[:1], fin=False) + server_frame(PING) + server_frame(0, b"\xa9"), [3], [1])
-@example(server_frame(TEXT, b"\xff", fin=False) + server_frame(3), [], [])
-@example(b"\x01\x7f\0\0\0\0\0\x81\x02\xc2\x80", [], [])
-@example(server_frame(CLOSE, b"\x03\xe8\xff") + b"\xff", [], [])
+@example(mutated(server_frame(TEXT, b"\xff", fin=False) + server_frame(3)), [], [])
+@example(mutated(b"\x01\x7f\0\0\0\0\0\x81\x02\xc2\x80"), [], [])
+@example(mutated(server_frame(CLOSE, b"\x03\xe8\xff") + b"\xff"), [], [])
 def test_any_bytes_in_any_chunks_are_read_as_wsproto_reads_them(
-    stream: bytes, our_cuts: list[int], their_cuts: list[int]
+    frames: WireFrames, our_cuts: list[int], their_cuts: list[int]
 ) -> None:
+    stream = frames.data
     ours, theirs = Ours(limit=2**17), Theirs()
     for chunk in chunked(stream, our_cuts):
         ours.feed(chunk)
@@ -198,44 +167,12 @@ def test_any_bytes_in_any_chunks_are_read_as_wsproto_reads_them(
     assert ours.outcome == theirs.outcome
 
 
-def is_valid(close: bytes) -> bool:
-    try:
-        parse_close(close)
-    except FrameError:
-        return False
-    return True
-
-
-messages = st.lists(
-    st.tuples(
-        st.tuples(st.just(TEXT), st.text(max_size=200).map(str.encode)) | st.tuples(st.just(BINARY), payloads),
-        cuts,  # into fragments
-        st.lists(st.tuples(st.sampled_from([PING, PONG]), st.binary(max_size=125)), max_size=2),  # between them
-    ),
-    max_size=5,
-)
-
-
-@given(messages, closes.filter(is_valid) | st.none(), cuts)
-def test_fragments_and_the_controls_between_them_come_out_in_order(
-    sent: list[tuple[tuple[int, bytes], list[int], list[tuple[int, bytes]]]], close: bytes | None, chunk_cuts: list[int]
+@settings(max_examples=500)
+@given(wire_frames(["valid", "hostile"]), cuts)
+def test_what_is_valid_is_read_and_what_is_hostile_is_refused_with_its_code(
+    frames: WireFrames, chunk_cuts: list[int]
 ) -> None:
-    stream = bytearray()
-    expected: list[tuple[int, bytes]] = []
-    for (opcode, payload), fragment_cuts, between in sent:
-        fragments = chunked(payload, fragment_cuts) or [b""]
-        for number, fragment in enumerate(fragments):
-            last = number == len(fragments) - 1
-            stream += server_frame(CONTINUATION if number else opcode, fragment, fin=last)
-            if not last:
-                for control in between:
-                    stream += server_frame(*control)
-                    expected.append(control)
-        expected.append((opcode, payload))
-    if close is not None:
-        stream += server_frame(CLOSE, close) + b"\xff whatever follows"
-        expected.append((CLOSE, close))
-    assert read(chunked(bytes(stream), chunk_cuts)) == (expected, None)
+    assert read(chunked(frames.data, chunk_cuts), limit=2**17) == (list(frames.read), frames.refusal)
 
 
 @pytest.mark.parametrize(

@@ -26,27 +26,13 @@ from trio_realtime import (
 from trio_realtime.testing import (
     Fault,
     ScriptedTurn,
-    binary,
     calls,
-    closes,
-    drops,
-    duplicate,
-    error_event,
-    expires,
     fails,
-    fragmented,
-    half_open,
     incomplete,
-    latency,
     load_voice,
-    malformed,
-    omitted,
-    oversized,
-    reordered,
     says,
-    stops_reading,
-    unknown_event,
 )
+from trio_realtime.testing.strategies import fault_schedules
 from trio_realtime.update_buffer import delta_bytes
 from trio_realtime.wire.items import InputText, Message
 
@@ -114,62 +100,6 @@ scripts: st.SearchStrategy[list[ScriptedTurn]] = st.lists(
 
 # --- what goes wrong ------------------------------------------------------------------------------------------------
 
-_TYPES = [
-    "session.update",
-    "session.updated",
-    "conversation.item.create",
-    "conversation.item.added",
-    "response.create",
-    "response.created",
-    "response.output_audio.delta",
-    "response.function_call_arguments.done",
-    "response.done",
-    "input_audio_buffer.speech_started",
-    "response.cancel",
-]
-_whens: st.SearchStrategy[dict[str, Any]] = st.one_of(
-    st.builds(dict, after_events=st.integers(0, 60)),
-    st.builds(dict, on=st.sampled_from(_TYPES), nth=st.integers(1, 3)),
-    st.builds(dict, after_seconds=st.sampled_from([0.0, 0.5, 3.0, 20.0])),
-)
-_harmless = st.sampled_from(
-    [
-        latency,
-        lambda **when: latency(0.3, jitter=0.5, **when),
-        unknown_event,
-        binary,
-        malformed,
-        fragmented,
-        lambda **when: oversized(1000, **when),
-        lambda **when: stops_reading(seconds=2.0, **when),
-    ]
-)
-_distorting = st.sampled_from(
-    [
-        duplicate,
-        reordered,
-        omitted,
-        error_event,
-        lambda **when: error_event("conversation_already_has_active_response", with_event_id=True, **when),
-    ]
-)
-_fatal = st.sampled_from(
-    [
-        drops,
-        lambda **when: closes(1011, "oops", **when),
-        lambda **when: closes(4000, lingers=True, **when),
-        expires,
-        lambda **when: expires(close_frame=False, **when),
-        lambda **when: malformed(b"\xff", **when),
-        half_open,
-        stops_reading,
-    ]
-)
-
-
-def _scheduled(kinds: st.SearchStrategy[Any], max_size: int) -> st.SearchStrategy[list[Fault]]:
-    return st.lists(st.builds(lambda make, when: make(**when), kinds, _whens), max_size=max_size)
-
 
 @dataclass(frozen=True)
 class Schedule:
@@ -192,8 +122,13 @@ class Schedule:
 
 schedules = st.one_of(
     # Half of them without what excuses a session: that is where most is promised.
-    st.builds(Schedule, _scheduled(_harmless, 3)),
-    st.builds(Schedule, _scheduled(_harmless, 2), _scheduled(_distorting, 2), _scheduled(_fatal, 1)),
+    st.builds(Schedule, fault_schedules(["harmless"])),
+    st.builds(
+        Schedule,
+        fault_schedules(["harmless"], max_faults=2),
+        fault_schedules(["distorting"], max_faults=2),
+        fault_schedules(["fatal"], max_faults=1),
+    ),
 )
 
 # --- what the program does ------------------------------------------------------------------------------------------

@@ -164,12 +164,12 @@ def test_a_commit_that_is_said_twice_changes_nothing() -> None:
     assert given_audio.committed("item_2") == ("item_2", sound(4800), True)
 
 
-def test_a_commit_in_mid_speech_is_the_programs_own() -> None:
+def test_a_commit_in_mid_speech_is_the_programs_own_and_takes_the_whole_buffer() -> None:
     given_audio, audio = heard()
     given_audio.speech_started("item_1", 500)
     given_audio.commit()
     given_audio.append(sound(4800))
-    assert given_audio.committed("item_1") == ("item_1", audio[ms_of(500, 2000)], True)
+    assert given_audio.committed("item_1") == ("item_1", audio, True)
     assert given_audio.uncommitted_bytes == 4800
 
 
@@ -288,6 +288,15 @@ def test_a_turn_that_begins_again_is_the_last_to_have_begun() -> None:
         given_audio.speech_started(item_id, start_ms)
     assert given_audio.speech_stopped(None, 500, has_item=True) == audio[ms_of(200, 500)]
     assert given_audio.speech_stopped(None, 500, has_item=True) == audio[ms_of(300, 500)]
+
+
+def test_a_commit_after_the_encoding_has_changed_gives_what_is_encoded_alike() -> None:
+    given_audio, _ = heard(PCM16, 1)
+    given_audio.encoding = PCMU
+    law = sound(800)
+    given_audio.append(law)
+    given_audio.commit()
+    assert given_audio.committed("item_1") == ("item_1", law, True)
 
 
 def test_the_ring_keeps_its_length_in_seconds_when_the_encoding_changes() -> None:

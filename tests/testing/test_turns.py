@@ -357,6 +357,25 @@ def test_a_long_silence_makes_the_server_speak(drive: Any, wire: Any) -> None:
     wire.check_order(client.events)
 
 
+def test_the_silence_is_an_item_with_its_audio_and_without_words(drive: Any) -> None:
+    client = listening(drive, Simulator(transcripts=["Something"]), idle_timeout_ms=6000)
+    client.configure(audio={"input": {"transcription": {"model": "whisper-1"}}})
+    client.speak(silence(300))
+    client.send("response.create")
+    client.wait(3)
+    client.speak(silence(500))
+    events = client.wait(6)
+    triggered = next(event for event in events if event["type"] == "input_audio_buffer.timeout_triggered")
+    (retrieved,) = client.send("conversation.item.retrieve", item_id=triggered["item_id"])
+    (part,) = retrieved["item"]["content"]
+    assert len(base64.b64decode(part["audio"])) == 48 * (triggered["audio_end_ms"] - triggered["audio_start_ms"]) > 0
+    assert part["transcript"] is None
+    assert not [event for event in client.events if "transcription" in event["type"]]
+    client.speak(silence(200))
+    client.send("input_audio_buffer.commit")
+    assert client.wait(30)[-1].get("transcript") == "Something"
+
+
 def test_speech_ends_the_silence(drive: Any) -> None:
     client = listening(drive, idle_timeout_ms=6000, create_response=False)
     client.send("response.create")

@@ -7,13 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from tests.wire.strategies import (
-    CLIENT_EVENTS,
-    SERVER_EVENTS,
-    TRANSLATION_CLIENT_EVENTS,
-    TRANSLATION_SERVER_EVENTS,
-    structs,
-)
+from tests.wire.unions import CLIENT_EVENTS, SERVER_EVENTS, TRANSLATION_CLIENT_EVENTS, TRANSLATION_SERVER_EVENTS
+from trio_realtime.testing.strategies import structs
 from trio_realtime.wire.client_events import InputAudioBufferAppend, SessionUpdate
 from trio_realtime.wire.codec import Codec
 from trio_realtime.wire.excerpt import excerpt

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from tests.wire.strategies import json_objects, structs, unknown_objects
 from trio_realtime.errors import ConfigError
+from trio_realtime.testing.strategies import structs
+from trio_realtime.testing.strategies.any_values import json_objects, unknown_objects
 from trio_realtime.wire.client_events import (
     ConversationItemCreate,
     ConversationItemTruncate,

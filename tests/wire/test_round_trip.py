@@ -7,15 +7,9 @@ import msgspec
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from tests.wire.strategies import (
-    CLIENT_EVENTS,
-    SERVER_EVENTS,
-    TRANSLATION_CLIENT_EVENTS,
-    TRANSLATION_SERVER_EVENTS,
-    structs,
-    tag_of,
-    texts,
-)
+from tests.wire.unions import CLIENT_EVENTS, SERVER_EVENTS, TRANSLATION_CLIENT_EVENTS, TRANSLATION_SERVER_EVENTS, tag_of
+from trio_realtime.testing.strategies import structs
+from trio_realtime.testing.strategies.any_values import texts
 from trio_realtime.wire.client_events import InputAudioBufferAppend
 from trio_realtime.wire.codec import Codec, Kind, decode_client_event, encode_server_event, known_client_event
 from trio_realtime.wire.items import InputAudio, OutputAudio
@@ -47,7 +41,7 @@ def test_structs_are_named_after_their_events() -> None:
 @settings(max_examples=30)
 @given(data=st.data())
 def test_a_client_event_comes_back_the_same(kind: Kind, struct: type[msgspec.Struct], data: st.DataObject) -> None:
-    event = data.draw(structs(struct))
+    event: Any = data.draw(structs(struct))
     encoded = Codec(kind).encode(event)
     assert decode_client_event(encoded, kind) == event
     raw = json.loads(encoded)
@@ -59,7 +53,7 @@ def test_a_client_event_comes_back_the_same(kind: Kind, struct: type[msgspec.Str
 @settings(max_examples=30)
 @given(data=st.data())
 def test_a_server_event_comes_back_the_same(kind: Kind, struct: type[msgspec.Struct], data: st.DataObject) -> None:
-    event = data.draw(structs(struct))
+    event: Any = data.draw(structs(struct))
     encoded = encode_server_event(event)
     assert json.loads(encoded)["type"] == tag_of(struct)
     for payload in (encoded, bytearray(encoded), memoryview(encoded)):
@@ -72,7 +66,7 @@ def test_a_server_event_comes_back_the_same(kind: Kind, struct: type[msgspec.Str
 def test_an_unknown_key_changes_nothing(
     kind: Kind, struct: type[msgspec.Struct], data: st.DataObject, key: str
 ) -> None:
-    event = data.draw(structs(struct))
+    event: Any = data.draw(structs(struct))
     raw = json.loads(encode_server_event(event))
     objects = [place for place in walk(raw) if isinstance(place, dict) and not is_free(place, raw)]
     data.draw(st.sampled_from(objects))[key] = data.draw(st.just({"x": [1]}) | st.none() | texts)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from tests.wire.strategies import SERVER_EVENTS, TRANSLATION_SERVER_EVENTS, tag_of
+from tests.wire.unions import SERVER_EVENTS, TRANSLATION_SERVER_EVENTS, tag_of
 from trio_realtime.wire.codec import Codec, Kind, encode_server_event
 from trio_realtime.wire.server_events import (
     ConversationItemAdded,

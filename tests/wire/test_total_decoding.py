@@ -7,15 +7,10 @@ import msgspec
 import pytest
 from hypothesis import example, given, settings, strategies as st
 
-from tests.wire.strategies import (
-    SERVER_EVENTS,
-    TRANSLATION_SERVER_EVENTS,
-    json_values,
-    structs,
-    tag_of,
-    unknown_objects,
-)
+from tests.wire.unions import SERVER_EVENTS, TRANSLATION_SERVER_EVENTS, tag_of
 from trio_realtime.errors import ConfigError
+from trio_realtime.testing.strategies import server_events, structs
+from trio_realtime.testing.strategies.any_values import json_values, unknown_objects
 from trio_realtime.wire.codec import Codec, Kind, encode_server_event
 from trio_realtime.wire.items import Message, UnknownItem, UnknownPart
 from trio_realtime.wire.responses import Response, Usage
@@ -174,6 +169,20 @@ def test_a_truncated_event_is_an_issue(kind: Kind, struct: type[msgspec.Struct],
     value = decode(encoded[:length], kind)
     assert isinstance(value, ProtocolIssue)
     assert value.event is None
+
+
+@given(
+    event=server_events(unknown=True),
+    changes=st.lists(
+        st.tuples(st.integers(0, 2**12), st.binary(max_size=3), st.integers(0, 3)), min_size=1, max_size=4
+    ),
+)
+def test_an_event_with_bytes_changed_gives_a_value(event: Any, changes: list[tuple[int, bytes, int]]) -> None:
+    encoded = bytearray(encode_server_event(event))
+    for place, put_in, taken_out in changes:
+        start = place % (len(encoded) + 1)
+        encoded[start : start + taken_out] = put_in
+    decode(bytes(encoded))
 
 
 # --- unknown items and parts -------------------------------------------------------------------------------------

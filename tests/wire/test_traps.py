@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.wire.strategies import SERVER_EVENTS, tag_of
+from tests.wire.unions import SERVER_EVENTS, tag_of
 from trio_realtime.errors import ConfigError
 from trio_realtime.wire.client_events import ConversationItemCreate, ResponseCreate, SessionUpdate
 from trio_realtime.wire.codec import Codec, decode_client_event, encode_server_event

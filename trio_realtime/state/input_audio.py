@@ -171,7 +171,7 @@ class InputAudio:
             turn.taken = True
         else:
             return None
-        return self._ring.cut(turn.start, turn.end)
+        return self._cut(turn.start, turn.end)
 
     def committed(self, item_id: str | None) -> tuple[str | None, bytes | None, bool]:
         """The buffer became an item.
@@ -195,16 +195,16 @@ class InputAudio:
             # Turn detection commits after the end of speech alone: before it, this answers the program's own commit.
             ours = bool(self._commits)
             end = self._commits.popleft() if ours else self._ring.end
-            start = self._uncommitted_from if turn is None else turn.start
-            self._uncommitted_from = max(self._uncommitted_from, end)
-            return item_id, self._ring.cut(start, end), ours
+            # And that takes all of the buffer, also what was appended before the user spoke.
+            start, self._uncommitted_from = self._uncommitted_from, max(self._uncommitted_from, end)
+            return item_id, self._cut(start, end), ours
         if turn.end is None:
             turn.committed = True
             self._turns[item_id] = turn
             self._uncommitted_from = self._ring.end
             return item_id, None, False
         self._uncommitted_from = max(self._uncommitted_from, turn.end)
-        return item_id, None if turn.taken else self._ring.cut(turn.start, turn.end), False
+        return item_id, None if turn.taken else self._cut(turn.start, turn.end), False
 
     def _match(self, item_id: str | None, turns: list[tuple[str | None, _Turn]]) -> tuple[str | None, _Turn | None]:
         """The turn of an item: by id, or where the server leaves ids out, the first."""
@@ -215,6 +215,11 @@ class InputAudio:
             if key is None or item_id is None:
                 return key, turn
         return item_id, None
+
+    def _cut(self, start: int, end: int) -> bytes:
+        """The bytes from offset `start` to `end`, as far as they are encoded like the last of them."""
+        since = [first for _, first, _ in self._stretches if first < end]
+        return self._ring.cut(max(start, since[-1] if since else 0), end)
 
     def _offset(self, ms: int) -> int:
         """Which byte of all audio was sent at a time; the encoding may have changed on the way."""

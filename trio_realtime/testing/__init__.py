@@ -16,6 +16,7 @@ with replay("talk.jsonl", pace=0) as server: ...  # the same again: give it to s
 With pytest and pytest-trio there are fixtures for the first: `realtime_session` and `realtime_simulator`, described by
 the mark `realtime` (the plugin `pytest_trio_realtime`). `assert_no_leaks` finds what a block of your program leaves
 behind, and `check_message_transport` holds a transport of your own against what a session expects of one.
+`trio_realtime.testing.strategies` has strategies for hypothesis, from single events to whole conversations.
 """
 
 from .calls import Call as Call, JoinedCall as JoinedCall, Switchboard as Switchboard

@@ -147,14 +147,14 @@ class Listening:
         if self._detector is not None:
             self._detector.forget()
 
-    def _commit(self, audio: bytes) -> None:
+    def _commit(self, audio: bytes, *, is_silence: bool = False) -> None:
         item_id = self._speech_item_id or self._ids.next("item")
         self._forget_speech()
         self.idle_due = float("inf")
         content = [{"type": "input_audio", "transcript": None}]
         item = {"id": item_id, "type": "message", "status": "completed", "role": "user", "content": content}
         held = ServerItem(item, {0: bytearray(audio)}, self._buffer.format_type)
-        said = next(self._speech) if audio else None
+        said = None if is_silence else next(self._speech)
         held.heard = said.text if isinstance(said, Hears) else ""
         previous = self._conversation.insert(held)
         self._emit("input_audio_buffer.committed", previous_item_id=previous, item_id=item_id)
@@ -212,7 +212,7 @@ class Listening:
             self.idle_due = playback_end + timeout_ms / 1000
 
     def time_out(self) -> None:
-        """The user has been silent for too long: commit an empty turn, and speak."""
+        """The user has been silent for too long: commit the silence, and speak."""
         self.idle_due = float("inf")
         self._speech_item_id = self._ids.next("item")
         self._emit(
@@ -221,6 +221,5 @@ class Listening:
             audio_end_ms=self._buffer.end_ms,
             item_id=self._speech_item_id,
         )
-        self._buffer.clear()
-        self._commit(b"")
+        self._commit(self._buffer.take(self._playback_end_ms), is_silence=True)
         self._turns.user_ended()
