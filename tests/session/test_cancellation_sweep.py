@@ -32,6 +32,7 @@ from trio_realtime import (
 )
 from trio_realtime.endpoint import ConnectRequest
 from trio_realtime.errors import ConnectionLost
+from trio_realtime.frames import CLOSE, TEXT, encode_close
 from trio_realtime.testing import (
     MemoryTransport,
     ScriptedTurn,
@@ -50,6 +51,7 @@ from trio_realtime.testing import (
     simulated_transport,
 )
 from trio_realtime.testing.cancel_at_step import cancelled_at
+from trio_realtime.testing.link import server_frame
 from trio_realtime.testing.transport_promises import PROMISES
 from trio_realtime.testing.transport_trial import Inbox
 from trio_realtime.websocket import open_websocket
@@ -372,6 +374,24 @@ async def a_transport_in_memory(attempt: Attempt) -> None:
         await inbox.wait_ended()
     inbox.require(sent[: len(inbox.messages)])
     assert len(inbox.messages) != 2, "the messages of one call go together"
+
+
+@case(CASES)
+async def frames_in_memory(attempt: Attempt) -> None:
+    near, far = memory_transport_pair(max_messages=1)
+    inbox = Inbox()
+
+    async def run() -> None:
+        await far.send_frames(server_frame(TEXT, b"1") + server_frame(TEXT, b"2"))
+        await far.aclose_with(server_frame(CLOSE, encode_close(4000, "enough")))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(inbox.pump, near)
+        await attempt.make(run)
+        await far.aclose()
+        await inbox.wait_ended()
+    inbox.require([b"1", b"2"][: len(inbox.messages)])
+    assert len(inbox.messages) != 1, "the frames of one call go together"
 
 
 @case(CASES)

@@ -25,6 +25,7 @@ from trio_realtime import (
     open_session,
 )
 from trio_realtime.testing import SimulatedConnection, Simulator, simulated_transport
+from trio_realtime.testing.faults import ErrorEvent
 from trio_realtime.wire.server_events import Error
 
 from .programs import TOOLS, Listener, Program, Run, Schedule, endings, programs, schedules, scripts
@@ -143,6 +144,10 @@ def check_end(seen: Seen, schedule: Schedule, ending: str) -> None:
     """Guarantees 1 and 2: how a session ends."""
     note(f"left with {seen.left!r}")
     fatal = {FAILURES[fault.name] for fault in schedule.fatal if fault.name in FAILURES}
+    if ConnectionLost in fatal and any(
+        isinstance(fault, ErrorEvent) and fault.code == "session_expired" for fault in schedule.distorting
+    ):
+        fatal.add(SessionExpired)  # the server has said so before it was gone
     if seen.session is None:
         assert isinstance(seen.left, ConnectError), "guarantee 2: named"
         assert schedule.fatal or schedule.distorting, "guarantee 10: what is harmless keeps no session from opening"

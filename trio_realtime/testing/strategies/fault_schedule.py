@@ -61,7 +61,7 @@ _KINDS: dict[FaultEffect, st.SearchStrategy[tuple[str, dict[str, Any]]]] = {
     ),
     "fatal": st.one_of(
         _of("drops"),
-        _of("closes", code=st.sampled_from([1000, 1001, 1006, 1011, 4000, None]), lingers=st.booleans()),
+        _of("closes", code=st.sampled_from([1000, 1001, 1011, 4000, None]), lingers=st.booleans()),
         _of("expires", report=st.booleans(), close_frame=st.booleans()),
         _of("half_open"),
         _of("stops_reading"),
