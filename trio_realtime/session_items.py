@@ -9,7 +9,6 @@ from msgspec import UNSET
 
 from .arguments import message_parts, new_id
 from .errors import ConfigError
-from .limits import check_counts
 from .session_part import SessionPart
 from .state.item import ConversationItem
 from .wire import client_events as client
@@ -174,9 +173,8 @@ class SessionItems(SessionPart):
         encoding = self._machine.input_encoding
         data = encoding.audio_bytes(audio)
         if batch_ms:
-            check_counts(0, batch_ms=batch_ms)
-            if batch_ms > MAX_BATCH_MS:
-                raise ConfigError(f"batch_ms must be at most {MAX_BATCH_MS}, not {batch_ms}")
+            if type(batch_ms) is not int or not 0 < batch_ms <= MAX_BATCH_MS:
+                raise ConfigError(f"batch_ms must be a whole number, 0 to {MAX_BATCH_MS}, not {batch_ms!r}")
             if len(data) < (batch_bytes := encoding.ms_to_bytes(batch_ms)):
                 await self._scope.outbox.wait_room()
                 self._scope.check_open()
