@@ -17,10 +17,12 @@ Ends. `_pump_error` and the writer's `error` are what pumping and sending raise 
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, cast
 
 import trio
@@ -320,6 +322,8 @@ class WebSocketTransport(MessageTransport):
     async def _read(self, deliver: Deliver) -> Closed:
         feed = self._reader.feed
         receive_some = self._stream.receive_some
+        if isinstance(self._stream, trio.SocketStream) and os.name == "posix":
+            receive_some = partial(_read_when_readable, self._socket)
         data: bytes | bytearray = self._early or b""
         self._early = b""
         while True:
@@ -344,7 +348,7 @@ class WebSocketTransport(MessageTransport):
                 ) from None
             try:
                 data = await receive_some(self._receive_buffer_bytes)
-            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
                 words = words_of(error)
                 raise self._fail(ConnectionLost(f"the connection broke: {words}", reason=words)) from error
             if not data:
@@ -496,6 +500,23 @@ class _Tap(trio.abc.Stream):
     async def aclose(self) -> None:
         # The stream is the transport's to close.
         await trio.lowlevel.checkpoint()
+
+
+async def _read_when_readable(sock: trio.socket.SocketType, max_bytes: int) -> bytes:
+    """Read what there is once there is something.
+
+    Trio's `receive_some` reads first and then waits. Here what comes comes one by one, so that the first attempt would
+    nearly always fail: a system call and an exception for each delta.
+    """
+    fileno = sock.fileno()
+    while True:
+        await trio.lowlevel.wait_readable(fileno)
+        if sock.fileno() != fileno:  # closed meanwhile: the number may be another file's by now
+            raise trio.ClosedResourceError
+        try:
+            return os.read(fileno, max_bytes)
+        except BlockingIOError:
+            pass  # somebody said too much
 
 
 def _server_frame(opcode: int, payload: bytes | bytearray) -> bytes:
