@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import trio
@@ -70,6 +70,7 @@ class FrameWriter:
         self._is_tls = not isinstance(stream, trio.SocketStream)
         self._fileno = sock.fileno()
         self._is_writable = _writability(self._fileno)
+        self._masks = _masks()
         self._turn = trio.Semaphore(1)  # and not a lock: one task may take the turn and another give it back
         self._writing: trio.CancelScope | None = None
         self._cut = False
@@ -111,7 +112,7 @@ class FrameWriter:
         """Write a text message as `MessageTransport.send_nowait` says."""
         if self.error is not None or not self._turn.value:
             return False
-        data = encode_frame(TEXT, payload, os.urandom(4))
+        data = encode_frame(TEXT, payload, next(self._masks))
         written = self._write_at_once(data)
         if not written:
             return False
@@ -220,6 +221,14 @@ class FrameWriter:
         finally:
             self._controls_written = None
             written.set()
+
+
+def _masks() -> Iterator[bytes]:
+    """Masks of frames, many for one system call: one for each would cost as much as all else that makes a frame."""
+    while True:
+        block = os.urandom(4096)
+        for start in range(0, len(block), 4):
+            yield block[start : start + 4]
 
 
 def _writability(fileno: int) -> Callable[[], object]:

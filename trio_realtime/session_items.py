@@ -185,7 +185,7 @@ class SessionItems(SessionPart):
             await self._scope.outbox.wait_room()
             self._scope.check_open()
             piece = data if len(data) <= MAX_APPEND_BYTES else data[start : start + MAX_APPEND_BYTES]
-            self._scope.post(client.InputAudioBufferAppend(audio=piece))
+            self._scope.append(piece)
         await trio.lowlevel.checkpoint()
 
     async def commit_audio(self) -> str | None:

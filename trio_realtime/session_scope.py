@@ -386,6 +386,13 @@ class SessionScope:
         self.send_collected()
         self.apply(self.machine.command(event))
 
+    def append(self, audio: bytes) -> None:
+        """Send audio of the user, behind what was collected; so often that it saves the way through effects."""
+        self.send_collected()
+        event = client.InputAudioBufferAppend(audio=audio)
+        self.machine.append_audio(event)
+        self._put(event)
+
     def collect(self, audio: bytes, enough_bytes: int) -> None:
         """Keep audio of the user until there is enough of it, or something else is sent."""
         self._collected += audio
@@ -397,7 +404,7 @@ class SessionScope:
         if self._collected:
             audio = bytes(self._collected)
             self._collected.clear()
-            self.apply(self.machine.command(client.InputAudioBufferAppend(audio=audio)))
+            self.append(audio)
 
     def begin_turn(
         self, turn: Waiter, request: client.ResponseCreate, message: client.ConversationItemCreate | None

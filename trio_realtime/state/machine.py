@@ -130,7 +130,7 @@ class Machine:
             ConfigError: It names an item that does not exist, or what does not fit the item. Nothing has changed.
         """
         if isinstance(event, client.InputAudioBufferAppend):
-            self._input.append(event.audio)
+            self.append_audio(event)
             return Effects(send=(event,))
         event_id = _id_of(event)
         match event:
@@ -161,6 +161,10 @@ class Machine:
                 return self.responses.cancel(event)
             case _:  # `output_audio_buffer.clear`: its answer names no command
                 return Effects(urgent=(event,))
+
+    def append_audio(self, event: client.InputAudioBufferAppend) -> None:
+        """The program wants audio sent: the same as `command` for it, without effects, since it has no others."""
+        self._input.append(event.audio)
 
     def _ask(self, event: ClientEvent, kind: Kind, key: str | None = None) -> Effects:
         self._requests.add(Request(event_id=_id_of(event), kind=kind, key=key))
