@@ -9,8 +9,12 @@ from benchmarks.load import serving
 from benchmarks.meter import Meter
 from benchmarks.pacing import UP_S
 
-SESSIONS = 100
-SECONDS = 10
+CASES = (  # how many, what kind of work, and how much each microphone gives at a time
+    (100, "sessions", 20),
+    (50, "sessions", 20),
+    (100, "down", 0),
+)
+SECONDS = 6
 
 
 def measure(rounds: int, only: str | None) -> list[Row]:
@@ -18,26 +22,27 @@ def measure(rounds: int, only: str | None) -> list[Row]:
     rows: list[Row] = []
     model = f"paced-4800-100-{SECONDS * 10}"
     with serving() as url:
-        for name, kind, chunk_ms in (("up and down", "sessions", 20), ("down alone", "down", 0)):
+        for count, kind, chunk_ms in CASES:
+            name = f"{count}, {'up and down' if chunk_ms else 'down alone'}"
             lags: dict[str, list[float]] = {}
             kept_up: dict[str, list[float]] = {}
 
             def figure(meter: Meter) -> float:
                 # Who cannot keep up with real time has done less: what it sent says for how many minutes that was.
-                minutes = meter.sent * UP_S / 60 if chunk_ms else SESSIONS * meter.wall_s / 60  # noqa: B023  called here
+                minutes = meter.sent * UP_S / 60 if chunk_ms else count * meter.wall_s / 60  # noqa: B023  called here
                 return meter.cpu_s / minutes
 
             def seen(subject: str, meter: Meter) -> None:
-                expected = SESSIONS * SECONDS / UP_S
+                expected = count * SECONDS / UP_S
                 if chunk_ms:  # noqa: B023  as above
                     kept_up.setdefault(subject, []).append(min(1.0, meter.sent / expected))  # noqa: B023  as above
                 if meter.lags_ms:
-                    if meter.pieces != SESSIONS * SECONDS * 10:
+                    if meter.pieces != count * SECONDS * 10:
                         raise RuntimeError(f"{subject} received {meter.pieces:,} deltas")
                     p99 = statistics.quantiles(meter.lags_ms, n=100)[98]
                     lags.setdefault(subject, []).append(p99)  # noqa: B023  as above
 
-            arguments = {"count": SESSIONS, "chunk_ms": chunk_ms}
+            arguments = {"count": count, "chunk_ms": chunk_ms}
             case = Case(name, kind, model, "CPU s per session-minute", figure, arguments, seen)
             rows += measured("sessions", url, [case], rounds=rounds, only=only)
             rows += table("sessions", f"{name}: lag", "ms, p99", lags)
