@@ -9,7 +9,7 @@ from typing import Any
 
 import trio
 
-from trio_realtime.testing import Simulator, simulated_transport
+from trio_realtime.testing import Replay, Simulator, simulated_transport
 from trio_realtime.testing.simulator_server import SimulatorServer, serve_simulator
 from trio_realtime.transport import Closed, MessageTransport, Payload
 from trio_realtime.websocket import open_websocket
@@ -70,8 +70,8 @@ class Client:
 
 
 @asynccontextmanager
-async def carried(simulator: Simulator, carrier: str, **arguments: Any) -> AsyncGenerator[MessageTransport]:
-    """Open a transport to a simulator."""
+async def carried(simulator: Simulator | Replay, carrier: str, **arguments: Any) -> AsyncGenerator[MessageTransport]:
+    """Open a transport to a simulator, or to a replay."""
     if carrier == "memory":
         async with simulated_transport(simulator, **arguments) as transport:
             yield transport
@@ -81,7 +81,7 @@ async def carried(simulator: Simulator, carrier: str, **arguments: Any) -> Async
 
 
 @asynccontextmanager
-async def websocket_to(server: SimulatorServer[Simulator], **arguments: Any) -> AsyncGenerator[MessageTransport]:
+async def websocket_to(server: SimulatorServer[Any], **arguments: Any) -> AsyncGenerator[MessageTransport]:
     """Open a websocket to a served simulator."""
     headers = [("Authorization", f"Bearer {server.api_key}")]
     url = f"{server.url}/realtime?model=gpt-realtime-2.1"
@@ -90,7 +90,7 @@ async def websocket_to(server: SimulatorServer[Simulator], **arguments: Any) -> 
 
 
 @asynccontextmanager
-async def connected(simulator: Simulator, carrier: str = "memory", **arguments: Any) -> AsyncGenerator[Client]:
+async def connected(simulator: Simulator | Replay, carrier: str = "memory", **arguments: Any) -> AsyncGenerator[Client]:
     """Connect a client that pumps."""
     async with carried(simulator, carrier, **arguments) as transport, trio.open_nursery() as nursery:
         client = Client(transport)

@@ -137,6 +137,7 @@ def test_the_last_line_may_be_torn(tmp_path: Path) -> None:
         ('{"direction": "sent", "event": []}', "has none of"),
         ('{"direction": "sent", "binary": {"bytes": -1}}', "has none of"),
         ('{"direction": "sent", "binary": "%"}', "no base64"),
+        ('{"direction": "received", "text": "\\ud83d"}', "half a character"),
         ('{"direction": "sent", "closed": {"code": "1000", "reason": ""}}', "has none of"),
         ('{"direction": "sent", "lost": {"code": "x"}}', '"lost"'),
         ('{"direction": "sent", "lost": {"reason": 3}}', '"lost"'),

@@ -25,9 +25,19 @@ from trio_realtime import (
     UpdateChannel,
     open_session,
 )
-from trio_realtime.testing import NotARecording, Replay, ReplayError, replay, serve_simulator, simulated_transport
+from trio_realtime.testing import (
+    NotARecording,
+    Replay,
+    ReplayError,
+    closes,
+    replay,
+    serve_simulator,
+    simulated_transport,
+)
 from trio_realtime.transport import Closed
 from trio_realtime.wire.session_config import SessionInfo
+
+from .carriers import CARRIERS, connected
 
 Event = dict[str, Any]
 CREATED: Event = {"type": "session.created", "session": {"type": "realtime", "id": "sess_1"}}
@@ -369,11 +379,41 @@ async def test_text_that_was_recorded_is_expected_as_it_was(path: Path) -> None:
         assert await exchange(server, b'{"type": ') == ([{"type": "a"}], Closed(1000))
 
 
-async def test_what_the_server_said_that_is_no_event_is_left_out(path: Path) -> None:
-    strange = [line("received", text='{"type": '), line("received", binary={"bytes": 3})]
-    write(path, sent(CLEAR), *strange, received(news("a")), line("received", closed={"code": 1000, "reason": ""}))
+@pytest.mark.parametrize("carrier", CARRIERS)
+async def test_what_the_server_said_that_is_no_event_is_served_in_its_place(path: Path, carrier: str) -> None:
+    many = [news(f"n{number}") for number in range(200)]  # more than the memory between them holds
+    strange = [line("received", text='{"type": '), line("received", binary="AAEC"), line("received", text="[1]")]
+    end = line("received", lost={"error": "ConnectionLost", "message": "it broke"})
+    write(path, sent(CLEAR), *map(received, many), *strange, received(news("z")), strange[0], end)
+    expected = [*[(json.dumps(each).encode(), False) for each in many], (b'{"type": ', False), (b"\0\1\2", True)]
+    expected += [(b"[1]", False), (b'{"type": "z"}', False), (b'{"type": ', False)]
     with replay(path) as server:
-        assert await exchange(server, json.dumps(CLEAR).encode()) == ([{"type": "a"}], Closed(1000))
+        async with connected(server, carrier) as client:
+            await client.send(json.dumps(CLEAR).encode())
+            assert isinstance(await client.wait_ended(), ConnectionLost)
+        assert client.messages == expected
+        assert server.connections[0].receive(b"{}", 0) == []  # it is over
+
+
+async def test_what_is_no_event_comes_when_it_came(path: Path, autojump_clock: MockClock) -> None:
+    bad = [line("received", 2, text="{"), line("received", 3, binary={"bytes": 2}), line("received", 5, text="[")]
+    write(path, *bad, line("received", 9, lost={}))
+    with replay(path) as server:
+        async with connected(server) as client:
+            start = trio.current_time()
+            assert isinstance(await client.wait_ended(), ConnectionLost)
+            assert trio.current_time() == start + 9
+    assert [time - start for time in client.times] == [2, 3, 5]
+    assert client.messages == [(b"{", False), (b"\0\0", True), (b"[", False)]
+
+
+async def test_a_fault_may_be_injected_into_a_replay(path: Path) -> None:
+    write(path, received(news("a")), received(news("b"), 60))
+    with replay(path) as server:
+        async with connected(server) as client:
+            await client.wait_for("a")
+            server.connections[0].inject(closes(4000, "enough"))
+            assert await client.wait_ended() == Closed(4000, "enough")
 
 
 @pytest.mark.parametrize("response", [{"instructions": "Sing."}, {"metadata": {"mine": "1"}}, {"metadata": None}])
@@ -403,15 +443,12 @@ async def test_another_kind_of_message_than_was_recorded_is_told(path: Path) -> 
     ("end", "code", "reason"),
     [
         ({"closed": {"code": 1001, "reason": "restart"}}, 1001, "restart"),
-        (
-            {"lost": {"error": "ConnectionLost", "message": "it broke"}},
-            1011,
-            "the recorded connection was lost: it broke",
-        ),
+        ({"lost": {"error": "ConnectionLost", "message": "it broke"}}, None, "dropped"),
     ],
+    ids=["closed", "lost"],
 )
 async def test_the_server_ends_the_connection_where_it_did(
-    path: Path, autojump_clock: MockClock, end: Event, code: int, reason: str
+    path: Path, autojump_clock: MockClock, end: Event, code: int | None, reason: str
 ) -> None:
     write(path, *OPENING, received(news("a"), 1), line("received", 5, **end))
     with leaving_raises(ConnectionLost) as caught:

@@ -13,7 +13,8 @@ class FaultyConnection:
     """A connection into which faults may be injected.
 
     Attributes:
-        injected: Those that the link has not seen to yet.
+        injected: Those that the link has not seen to yet. What the connection itself adds while it advances happens
+            after the events that it returns then, in its turn.
         wake: Called when there is something to do although nobody asked. Whoever gives the connection its time sets it,
             to call `advance` soon.
     """

@@ -3,7 +3,8 @@
 Theory of operation. What the server says is under way first, for as long as the latency wants. Then its turn comes to
 be written, which is later still when the client does not read; only now is it counted, and what is due with it
 happens, in its turn. So a fault that follows an event follows it on the wire. A fault that is injected, or whose time
-has come, happens at once, even while a write is blocked: `reads`, `silent` and `cut` say what it changes.
+has come, happens at once, even while a write is blocked: `reads`, `silent` and `cut` say what it changes. Only what the
+connection injects itself, while it says something, is under way like the rest, and keeps its place.
 """
 
 from __future__ import annotations
@@ -293,7 +294,8 @@ class Link:
     def _take(self, events: list[Json]) -> None:
         """Send off what the server says."""
         connection = self._connection
-        said: list[Json | Closed] = [*events]
+        said: list[Json | Fault | Closed] = [*events, *self._injected]  # which were injected meanwhile
+        self._injected.clear()
         if connection is not None and connection.closed is not None:
             self._closing = True
             said.append(connection.closed)
@@ -332,6 +334,10 @@ class Link:
             self._release()
             self._close(encode_close(event.code, event.reason))
             return
+        if isinstance(event, Fault):
+            self._strikes += said.strikes  # what is done to an event waits for one
+            self._expect(event, self._happen_in_turn)
+            return
         due = self._due_with(event["type"], of_server=True)
         struck = [fault for fault in due if isinstance(fault, EventFault) and fault.on]
         strikes, self._strikes = self._strikes + said.strikes + struck, []
@@ -353,9 +359,9 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """An event of the server, or its close, and what is done to it."""
+    """An event of the server, a fault in its place, or the close; and what is done to it."""
 
-    event: Json | Closed
+    event: Json | Fault | Closed
     strikes: list[EventFault]
 
 

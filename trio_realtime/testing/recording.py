@@ -215,6 +215,10 @@ def _content(fields: Json) -> Content:
         case {"event": dict()}:
             return cast("Json", fields["event"])
         case {"text": str() as text}:
+            try:
+                text.encode("utf-8", "surrogateescape")
+            except UnicodeEncodeError as error:
+                raise _Unfit("has a text with half a character that stands for no byte") from error
             return text
         case {"binary": str() as encoded}:
             try:

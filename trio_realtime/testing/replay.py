@@ -5,6 +5,9 @@ much had been sent before it. An event is served when the client has sent that m
 the recording, later by as much as the client was late. What the client sends is held against the list in its order.
 Only audio is counted in bytes instead, for nobody cuts or hears the same noise twice.
 
+Text that is no event, binary messages and the loss of a connection are faults, which the connection injects into itself:
+one an advance, after the events that came before it, so that the link keeps the order.
+
 Ids that a client makes are new in each run. Where an event that was recorded and one that is sent now stand for each
 other, so do their ids, and from then on what is served names the new ones.
 """
@@ -25,13 +28,14 @@ from ..errors import ConfigError, RealtimeError
 from ..transport import Closed
 from ..wire.codec import Kind
 from .conversation import Json
+from .faults import Fault, binary, drops, malformed
+from .faulty_connection import FaultyConnection
 from .recording import Lost, RecordedMessage, Recording, read_recording
 from .redaction import audio_bytes, event_with_silence, redacted_event, stated_encoding
 from .replay_matching import Names, assigned_item_ids, differences, renamed
 
 _APPENDS = {"input_audio_buffer.append", "session.input_audio_buffer.append"}
 _POLICY_VIOLATION = 1008
-_INTERNAL_ERROR = 1011
 _LONGEST_REASON_BYTES = 123
 _LONGEST_SESSION_S = 3600
 
@@ -119,7 +123,7 @@ def _moments(recording: Recording) -> _Moments:
     return moments
 
 
-class ReplayConnection:
+class ReplayConnection(FaultyConnection):
     """One connection to a `Replay`; see `ServerConnection`.
 
     Attributes:
@@ -128,6 +132,7 @@ class ReplayConnection:
     """
 
     def __init__(self, recording: Recording, moments: _Moments, pace: float, *, now: float, unix_time: float) -> None:
+        super().__init__()
         self.closed: Closed | None = None
         self.error: ReplayError | None = None
         self._path = recording.path
@@ -138,6 +143,7 @@ class ReplayConnection:
         self._began = _unix_began(recording.header)
         self._include_audio = recording.header.get("audio") is not False
         self._late = 0.0
+        self._lost = False
         self._served = 0
         self._matched = 0
         self._audio_bytes = 0
@@ -156,19 +162,19 @@ class ReplayConnection:
         while (moment := self._next()) is not None and self._due(moment.time) <= now:
             self._served += 1
             match moment.message.content:
-                case Closed() as closed:
-                    self.closed = closed
-                case Lost() as lost:
-                    self.closed = _closed(_INTERNAL_ERROR, f"the recorded connection was lost: {lost.message}")
                 case dict() as event:
                     events.append(self._served_event(event))
-                case _:
-                    pass  # text that is no event, and binary messages: a server has no way to say them
+                case Closed() as closed:
+                    self.closed = closed
+                case no_event:
+                    self._lost = isinstance(no_event, Lost)
+                    self.injected.append(_fault(no_event))
+                    break  # what follows comes with the next advance: the fault stands after the events of this one
         return events
 
     def receive(self, message: str | bytes, now: float, *, binary: bool = False) -> list[Json]:
         """See `ServerConnection`."""
-        if self.closed is not None:
+        if self._over:
             return []
         event = _parsed(message, binary=binary)
         if isinstance(event, dict) and event.get("type") in _APPENDS:
@@ -190,13 +196,17 @@ class ReplayConnection:
 
     # --- what is served -----------------------------------------------------------------------------------------
 
+    @property
+    def _over(self) -> bool:
+        return self._lost or self.closed is not None
+
     def _next_moment(self) -> Moment | None:
         return self._moments.received[self._served] if self._served < len(self._moments.received) else None
 
     def _next(self) -> Moment | None:
         """What is served next, if it waits for nothing but its time."""
         moment = self._next_moment()
-        if self.closed is not None or moment is None:
+        if self._over or moment is None:
             return None
         return moment if self._matched >= moment.sent and self._audio_bytes >= moment.audio_bytes else None
 
@@ -272,10 +282,11 @@ def replay(path: str | PathLike[str], *, pace: float = 1.0) -> Generator[Replay]
     ```
 
     Each event comes when the client has sent what it had sent before it in the recording, and at the time that it came,
-    on whatever clock Trio has; where the client is late, so is the rest. What is no event is left out, and a connection
-    that was lost is closed with code 1011. The client has to send the same events in the
-    same order, with any ids of its own. Of the audio that it appends only the length matters: an event that came after
-    so much audio waits for as much; more is welcome. Redacted audio is served as silence.
+    on whatever clock Trio has; where the client is late, so is the rest. Text that is no event and binary messages are
+    served too, and a connection that was lost ends without a close frame, whatever it was that broke it. The client has
+    to send the same events in the same order, with any ids of its own. Of the audio that it appends only the length
+    matters: an event that came after so much audio waits for as much; more is welcome. Redacted audio is served as
+    silence, and a redacted binary message as zeros.
 
     A client that sends something else loses its connection, with code 1008, and leaving the block raises what was
     expected, what came, and at which line; so it does when something was not sent. Where the block raises something
@@ -314,6 +325,16 @@ def _raise_first(errors: Generator[ReplayError | None]) -> None:
     for error in errors:
         if error is not None:
             raise error
+
+
+def _fault(content: str | bytes | Lost) -> Fault:
+    match content:
+        case str():
+            return malformed(content.encode("utf-8", "surrogateescape"))
+        case bytes():
+            return binary(content)
+        case Lost():
+            return drops()
 
 
 def _closed(code: int, reason: str) -> Closed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Literal
 
 import trio
 from wsproto import ConnectionType, WSConnection
@@ -30,6 +31,9 @@ _CLOSE_TIMEOUT = 1.0
 class ServerWebSocket(ServerTransport):
     """A websocket that a client opened; `receive_request` comes first, then `accept`.
 
+    It keeps the promises of `MessageTransport` but one: a `send` that is cancelled while it waits for the client may
+    have written half a message, which breaks the connection. Nothing of the simulator cancels one and goes on.
+
     Args:
         stream: The connection.
         received: What was read from it already.
@@ -41,7 +45,9 @@ class ServerWebSocket(ServerTransport):
         self._protocol = WSConnection(ConnectionType.SERVER)
         self._writing = trio.Lock()
         self._closing = False
-        self._pumping = False
+        self._closed = trio.Event()
+        self._pump_state: Literal["not yet", "running", "over"] = "not yet"
+        self._lost = False
         self._silent = False
         self._may_read = trio.Event()
         self._may_read.set()
@@ -79,25 +85,38 @@ class ServerWebSocket(ServerTransport):
 
     async def pump(self, deliver: Deliver) -> Closed:
         """See `MessageTransport.pump`."""
-        self._pumping = True
+        if self._pump_state == "running":
+            raise trio.BusyResourceError("another task is already pumping this websocket")
+        if self._pump_state == "over" or self._closing:
+            raise trio.ClosedResourceError("this websocket cannot be read any more")
+        self._pump_state = "running"
         try:
-            while True:
-                # wsproto turns a broken frame into a close event that has the right code.
-                for event in self._protocol.events():
-                    match event:
-                        case _ if self._silent:
-                            pass
-                        case TextMessage() | BytesMessage():
-                            await self._take(event, deliver)
-                        case Ping():
-                            await self._write(event.response())
-                        case CloseConnection(code=code, reason=reason):
-                            return await self._answer_close(code, reason or "")
-                        case _:
-                            pass  # a pong answers nothing here
-                await self._feed()
+            return await self._read(deliver)
+        except (ConnectionLost, ProtocolError) as error:
+            if self._closing:
+                raise trio.ClosedResourceError("this websocket was closed on this side") from error
+            self._lost = True
+            raise
         finally:
+            self._pump_state = "over"
             self._read_to_end.set()
+
+    async def _read(self, deliver: Deliver) -> Closed:
+        while True:
+            # wsproto turns a broken frame into a close event that has the right code.
+            for event in self._protocol.events():
+                match event:
+                    case _ if self._silent:
+                        pass
+                    case TextMessage() | BytesMessage():
+                        await self._take(event, deliver)
+                    case Ping():
+                        await self._write(event.response())
+                    case CloseConnection(code=code, reason=reason):
+                        return await self._answer_close(code, reason or "")
+                    case _:
+                        pass  # a pong answers nothing here
+            await self._feed()
 
     async def _take(self, event: TextMessage | BytesMessage, deliver: Deliver) -> None:
         data = event.data.encode() if isinstance(event.data, str) else bytes(event.data)
@@ -118,13 +137,15 @@ class ServerWebSocket(ServerTransport):
         return Closed(code, reason)
 
     async def send(self, *payloads: bytes) -> None:
-        """See `MessageTransport.send`, which promises more: this is a server that is cancelled at its end only.
+        """See `MessageTransport.send`, which promises more; see the class.
 
         Cancellation:
             May break the connection.
         """
         if self._closing:
             raise trio.ClosedResourceError("this websocket was closed on this side")
+        if self._lost:  # the system may still take a write
+            raise ConnectionLost("the client is gone")
         await self._write(*(TextMessage(data=payload.decode()) for payload in payloads))
 
     async def send_frames(self, frames: bytes) -> None:
@@ -140,17 +161,25 @@ class ServerWebSocket(ServerTransport):
         await self._close(lambda: self._write_bytes(frames))
 
     async def _close(self, say_so: Callable[[], Awaitable[None]]) -> None:
-        if not self._closing:
-            self._closing = True
-            with trio.move_on_after(_CLOSE_TIMEOUT), suppress(ConnectionLost, ProtocolError, trio.ClosedResourceError):
-                await say_so()
-                # Whatever the client still sends is read: a socket that closes on unread bytes resets the connection,
-                # and the client may never see the close frame.
-                if self._pumping:
-                    await self._read_to_end.wait()
-                else:
-                    await self.pump(_ignore)
-        await trio.aclose_forcefully(self._stream)
+        try:
+            if self._closing:
+                await self._closed.wait()
+            else:
+                self._closing = True
+                await self._say_and_read(say_so)
+        finally:
+            self._closed.set()
+            await trio.aclose_forcefully(self._stream)
+
+    async def _say_and_read(self, say_so: Callable[[], Awaitable[None]]) -> None:
+        with trio.move_on_after(_CLOSE_TIMEOUT), suppress(ConnectionLost, ProtocolError, trio.ClosedResourceError):
+            await say_so()
+            # Whatever the client still sends is read: a socket that closes on unread bytes resets the connection,
+            # and the client may never see the close frame.
+            if self._pump_state == "not yet":
+                await self._read(_ignore)
+            else:
+                await self._read_to_end.wait()
 
     def set_reading(self, reading: bool) -> None:
         """See `ServerTransport.set_reading`."""
