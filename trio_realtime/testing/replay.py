@@ -5,8 +5,8 @@ much had been sent before it. An event is served when the client has sent that m
 the recording, later by as much as the client was late. What the client sends is held against the list in its order.
 Only audio is counted in bytes instead, for nobody cuts or hears the same noise twice.
 
-Text that is no event, binary messages and the loss of a connection are faults, which the connection injects into itself:
-one an advance, after the events that came before it, so that the link keeps the order.
+Text that is no event, binary messages and the loss of a connection are faults, which the connection injects into
+itself: one an advance, after the events that came before it, so that the link keeps the order.
 
 Ids that a client makes are new in each run. Where an event that was recorded and one that is sent now stand for each
 other, so do their ids, and from then on what is served names the new ones.
