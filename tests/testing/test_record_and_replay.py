@@ -14,7 +14,9 @@ from trio.testing import MockClock
 
 from tests.session.talking import arrived
 from trio_realtime import (
+    ConnectionLost,
     ItemUpdated,
+    ProtocolIssue,
     RealtimeSession,
     ResponseCancelled,
     ServerError,
@@ -28,8 +30,11 @@ from trio_realtime.testing import (
     ModelContext,
     Output,
     Simulator,
+    binary,
     calls,
+    drops,
     load_voice,
+    malformed,
     record_session,
     replay,
     says,
@@ -160,3 +165,35 @@ def test_a_program_hears_the_same_from_its_recording(
 ) -> None:
     heard, again = both(path, program, pace=pace, turn_detection=turn_detection)
     assert again == heard
+
+
+async def test_faults_of_the_line_are_heard_again_from_the_recording(path: Path, autojump_clock: MockClock) -> None:
+    begun = "response.created"
+    faults = [malformed(on=begun), binary(b"\1\2\3", on=begun), malformed(b"[1]", on=begun, nth=2)]
+    simulator = Simulator([model] * 2, faults=[*faults, drops(on="response.output_item.added", nth=2)])
+    heard: list[list[str]] = []
+
+    async def listen(session: RealtimeSession) -> None:
+        words: list[str] = []
+        heard.append(words)
+        with session.updates(ItemUpdated, ProtocolIssue) as updates:
+            await session.send_message("One.")
+            await trio.sleep(60.0171)
+            await session.send_message("Two.")
+            while True:  # until the connection is lost
+                words.append(told(await updates.receive()))
+
+    with pytest.raises(ConnectionLost) as lost:
+        async with (
+            simulated_transport(simulator) as transport,
+            record_session(path, transport=transport) as session,
+        ):
+            await listen(session)
+    with pytest.raises(ConnectionLost) as lost_again, replay(path) as server:
+        async with simulated_transport(server) as transport, open_session(transport=transport) as session:
+            await listen(session)
+    then, now = (without_fresh_ids([words]) for words in heard)
+    assert now == then
+    assert [sum(word.startswith("ProtocolIssue") for word in words) for words in heard] == [3, 3]
+    first, second = lost.value, lost_again.value
+    assert (second.code, second.reason, str(second)) == (first.code, first.reason, str(first))
