@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Event, Thread
 from types import ModuleType
 
 import pytest
@@ -11,8 +10,8 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import trio_realtime.session
-from trio_realtime import Endpoint
-from trio_realtime.testing import Simulator, SimulatorServer, calls, open_simulated_session, says, serve_simulator
+from tests.serving_thread import endpoint_of, serving_in_a_thread
+from trio_realtime.testing import Simulator, SimulatorServer, calls, open_simulated_session, says
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
@@ -22,25 +21,8 @@ PROGRAMS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 def served() -> Iterator[SimulatorServer[Simulator]]:
     """A simulator on loopback, in a thread of its own: the README's programs call `trio.run` themselves."""
     simulator = Simulator([calls("get_weather", {"city": "Paris"}), says("It is sunny, 21 degrees.")], pace=0)
-    ready = Event()
-    found: list[SimulatorServer[Simulator]] = []
-    stop = trio.Event()
-    tokens: list[trio.lowlevel.TrioToken] = []
-
-    async def serve() -> None:
-        tokens.append(trio.lowlevel.current_trio_token())
-        async with serve_simulator(simulator) as server:
-            found.append(server)
-            ready.set()
-            await stop.wait()
-
-    thread = Thread(target=trio.run, args=(serve,))
-    thread.start()
-    assert ready.wait(timeout=10)
-    yield found[0]
-    tokens[0].run_sync_soon(stop.set)
-    thread.join(timeout=10)
-    assert not thread.is_alive()
+    with serving_in_a_thread(simulator) as server:
+        yield server
 
 
 def run(program: str) -> None:
@@ -54,8 +36,7 @@ def test_the_readme_has_the_programs_that_are_run_here() -> None:
 def test_the_twenty_lines_call_a_tool_and_stream_the_answer(
     served: SimulatorServer[Simulator], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    endpoint = Endpoint(f"{served.url}/realtime", headers={"Authorization": f"Bearer {served.api_key}"})
-    monkeypatch.setattr(trio_realtime.session, "OpenAI", lambda: endpoint)
+    monkeypatch.setattr(trio_realtime.session, "OpenAI", lambda: endpoint_of(served))
     run(PROGRAMS[0])
     outputs = [item for item in served.simulator.connections[0].items if item["type"] == "function_call_output"]
     assert [output["output"] for output in outputs] == ['{"city":"Paris","celsius":21}']
