@@ -69,8 +69,11 @@ class _Serving:
 
     async def read(self, scope: trio.CancelScope) -> None:
         """Take what the client sends; when it goes away, however that is, the server has nothing more to do."""
-        with suppress(ConnectionLost, ProtocolError, trio.ClosedResourceError):
-            await self._transport.pump(self._deliver)
+        try:
+            with suppress(ConnectionLost, ProtocolError):
+                await self._transport.pump(self._deliver)
+        except trio.ClosedResourceError:
+            return  # this side is closing: whoever writes sees to the end
         scope.cancel()
 
     def _deliver(self, payload: Payload, binary: bool = False) -> None:
