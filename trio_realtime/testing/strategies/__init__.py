@@ -14,10 +14,10 @@ They need the extra `testing`: `python -m pip install 'trio-realtime[testing]'`.
 
 try:
     import hypothesis as _  # noqa: F401  only to say what to install
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
         "trio_realtime.testing.strategies needs hypothesis: python -m pip install 'trio-realtime[testing]'"
-    ) from error
+    ) from _error
 
 from .any_values import structs as structs
 from .events import client_events as client_events, server_events as server_events

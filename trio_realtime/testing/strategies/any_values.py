@@ -18,8 +18,8 @@ _S = TypeVar("_S", bound=msgspec.Struct)
 Refine = Callable[[type[msgspec.Struct]], st.SearchStrategy[Any]]
 """Gives the strategies of structs inside structs, which may be narrower than what the annotations allow."""
 
-texts = st.text(max_size=6)
-floats = st.floats(allow_nan=False, allow_infinity=False)
+texts: st.SearchStrategy[str] = st.text(max_size=6)
+floats: st.SearchStrategy[float] = st.floats(allow_nan=False, allow_infinity=False)
 
 json_values: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | floats | texts,

@@ -130,7 +130,7 @@ class Waits(Step, frozen=True, repr_omit_defaults=True):
 
 # --- strategies ------------------------------------------------------------------------------------------------------
 
-words = st.text("ab é🙂", max_size=12)
+words: st.SearchStrategy[str] = st.text("ab é🙂", max_size=12)
 _numbers = st.integers(0, 3)
 _durations = st.sampled_from([300, 100, 1000])
 _pauses = st.sampled_from([700, 0, 1500])

@@ -25,8 +25,8 @@ Strategy = st.SearchStrategy[Any]
 
 # --- words and numbers -----------------------------------------------------------------------------------------------
 
-ids = st.text("abc012_-", min_size=1, max_size=8)
-names = st.text("abcXYZ012_-", min_size=1, max_size=8)
+ids: st.SearchStrategy[str] = st.text("abc012_-", min_size=1, max_size=8)
+names: st.SearchStrategy[str] = st.text("abcXYZ012_-", min_size=1, max_size=8)
 _tokens = st.integers(0, 128_000)
 _milliseconds = st.integers(0, 3_600_000)
 _efforts = st.sampled_from(["minimal", "low", "medium", "high", "xhigh"])
@@ -36,7 +36,7 @@ _max_tokens = st.integers(1, 4096) | st.just("inf")
 _include = st.lists(st.just("item.input_audio_transcription.logprobs"), max_size=1)
 _json_text = json_objects.map(lambda value: msgspec.json.encode(value).decode())
 _image_urls = st.sampled_from(["data:image/png;base64,iVBORw0KGgo=", "data:image/jpeg;base64,/9j/"])
-pcm = st.binary(max_size=8).map(lambda audio: audio[: len(audio) // 2 * 2])
+pcm: st.SearchStrategy[bytes] = st.binary(max_size=8).map(lambda audio: audio[: len(audio) // 2 * 2])
 
 _NAMED: dict[str, Strategy] = {
     **dict.fromkeys(
