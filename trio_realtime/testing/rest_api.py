@@ -21,7 +21,7 @@ from .json_shape import integer, record, string
 from .keys import ClientSecret, Keys
 from .refusal import HttpRefusedError, RefusedError, no_such_call
 from .sdp import sdp_answer
-from .simulated_connection import parse_event
+from .session_connection import parse_event
 
 _PATH = re.compile(rf"(?P<prefix>{'|'.join(PREFIXES)})/realtime/(?P<rest>.*)")
 _CALL_PATH = re.compile(r"calls/(?P<call_id>[^/]+)/(?P<action>accept|reject|refer|hangup)")

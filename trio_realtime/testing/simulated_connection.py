@@ -8,53 +8,32 @@ what goes out are plain dicts.
 
 from __future__ import annotations
 
-import json
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from itertools import chain, repeat
-from typing import Any, cast
+from typing import Any
 
-from ..transport import Closed
 from .client_event_shapes import CLIENT_EVENT, MAX_APPEND_BYTES
 from .context_window import ContextWindow, max_input_tokens
 from .conversation import Json, ServerConversation
-from .dialect import Dialect, compatible
+from .dialect import compatible
 from .encoded_audio import decoded_audio
-from .faulty_connection import FaultyConnection
-from .identifiers import IdCounter
 from .items import Items
-from .json_shape import type_name
 from .listening import Listening
-from .mcp import McpServers, McpTools
+from .mcp import McpServers
 from .refusal import RefusedError
 from .response_stream import Delivery
 from .responses import Responses
-from .script import Fails, Hears, ScriptedTurn, hears
+from .script import Fails, Hears, hears
+from .session_connection import Behaviour, Opening, SessionConnection
 from .session_settings import DEFAULT_MODEL, realtime_session, transcription_session, updated_session
 from .sound import QUESTION
 from .timeline import Timeline
 
-REMEMBERED_EVENTS = 1_000
 _KEYS = frozenset("0123456789*#ABCD")
 
 
-@dataclass(frozen=True, slots=True)
-class Behaviour:
-    """What a `Simulator` was told, for each of its connections."""
-
-    script: tuple[ScriptedTurn, ...]
-    transcripts: tuple[str | Hears | Fails, ...]
-    pace: float
-    audio_delta_ms: int
-    max_duration: float
-    mcp_tools: McpTools
-    max_input_tokens: int | None
-    dialect: Dialect
-
-
-class SimulatedConnection(FaultyConnection):
+class SimulatedConnection(SessionConnection):
     """What the server knows about one connection; made by `Simulator.connect`.
 
     Attributes:
@@ -64,34 +43,17 @@ class SimulatedConnection(FaultyConnection):
         closed: Why the server has closed the connection, once it has; nothing is answered any more.
     """
 
-    def __init__(
-        self,
-        behaviour: Behaviour,
-        query: Mapping[str, str],
-        *,
-        seed: int,
-        now: float,
-        unix_time: float,
-        configuration: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__()
-        self.query = query
-        self.received: deque[Json] = deque(maxlen=REMEMBERED_EVENTS)
-        self.closed: Closed | None = None
-        self._behaviour = behaviour
-        self._now = now
-        self._unix_time_at_0 = unix_time - now
-        self._expires = now + behaviour.max_duration
-        self._ids = ids = IdCounter(seed)
-        self._outgoing: list[Json] = []
+    def __init__(self, behaviour: Behaviour, opening: Opening) -> None:
+        super().__init__(behaviour, opening, CLIENT_EVENT)
+        query, ids = opening.query, self._ids
+        self._unix_time_at_0 = opening.unix_time - opening.now
         self._timeline = timeline = Timeline()
         self._conversation = conversation = ServerConversation()
-        session_id, expires_at = ids.next("sess"), int(unix_time + behaviour.max_duration)
-        model = query.get("model", DEFAULT_MODEL)
-        self.session: Json = (
-            transcription_session(session_id, expires_at)
+        session_id, model = ids.next("sess"), query.get("model", DEFAULT_MODEL)
+        self.session = (
+            transcription_session(session_id, self._expires_at)
             if "intent" in query
-            else realtime_session(session_id, model, expires_at)
+            else realtime_session(session_id, model, self._expires_at)
         )
         speech = _speech(behaviour.transcripts)
         self._mcp = McpServers(
@@ -125,8 +87,8 @@ class SimulatedConnection(FaultyConnection):
             silence=lambda: self._listening,
             clock=self._clock,
         )
-        if configuration is not None:
-            self.session = updated_session(self.session, dict(configuration))
+        if opening.configuration is not None:
+            self.session = updated_session(self.session, dict(opening.configuration))
         self._listening = Listening(
             self._emit,
             ids,
@@ -220,53 +182,20 @@ class SimulatedConnection(FaultyConnection):
         self._now = max(self._now, now)
         return self._sent()
 
-    def _expire(self) -> None:
-        minutes = self._behaviour.max_duration / 60
-        message = f"Your session hit the maximum duration of {minutes:g} minutes."
-        self._emit_error(RefusedError(message, code="session_expired"), None)
-        self.closed = Closed(1001, message)
-
     # --- events ------------------------------------------------------------------------------------------------
 
-    def receive(self, message: str | bytes, now: float, *, binary: bool = False) -> list[Json]:
-        """Take one message of the client and return the events that answer it at once, in order."""
-        if self.closed is not None:
-            return []
-        self._now = max(self._now, now)
-        event: Json = {}
-        try:
-            event = parse_event(message, binary=binary)
-            self.received.append(event)
-            CLIENT_EVENT(event, "")
-            self._handlers[event["type"]](event)
-        except RefusedError as refusal:
-            event_id = event.get("event_id")
-            self._emit_error(refusal, event_id if isinstance(event_id, str) else None)
-        return self._sent()
-
-    def _sent(self) -> list[Json]:
-        sent, self._outgoing = self._outgoing, []
-        return sent
+    def _handle(self, event: Json) -> None:
+        self._handlers[event["type"]](event)
 
     def _clock(self) -> float:
         return self._now
 
     def _emit(self, event_type: str, /, **fields: Any) -> None:
-        event = {"type": event_type, "event_id": self._ids.next("event"), **fields}
         if self._behaviour.dialect == "openai":
-            self._outgoing.append(event)
+            super()._emit(event_type, **fields)
         else:
+            event = {"type": event_type, "event_id": self._ids.next("event"), **fields}
             self._outgoing += compatible(event, self._responses.conversation_id, self._ids.next)
-
-    def _emit_error(self, refusal: RefusedError, event_id: str | None) -> None:
-        error = {
-            "type": "invalid_request_error",
-            "code": refusal.code,
-            "message": refusal.message,
-            "param": refusal.param,
-            "event_id": event_id,
-        }
-        self._emit("error", error=error)
 
     # --- the session -------------------------------------------------------------------------------------------
 
@@ -316,33 +245,3 @@ class SimulatedConnection(FaultyConnection):
 def _speech(transcripts: Sequence[str | Hears | Fails]) -> Iterator[Hears | Fails]:
     """All that the user ever says, by the script and after it."""
     return chain((hears(each) if isinstance(each, str) else each for each in transcripts), repeat(hears(QUESTION)))
-
-
-def _refused_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if number in {float("inf"), float("-inf")}:
-        raise ValueError(f"{text} is out of range")
-    return number
-
-
-def parse_event(message: str | bytes, *, binary: bool) -> Json:
-    """Read a message of a client as a JSON object.
-
-    Raises:
-        RefusedError: It is none.
-    """
-    if binary:
-        raise RefusedError("Binary messages are not accepted; send JSON as text.")
-    try:
-        event = json.loads(message, parse_constant=_refused_constant, parse_float=_finite)
-        if isinstance(event, dict):
-            return cast("Json", event)
-        raise RefusedError(f"Invalid type for event: expected object, got {type_name(event)}.", code="invalid_type")
-    except (ValueError, RecursionError):
-        raise RefusedError(
-            "We could not parse the JSON of your event. What was sent does not look like valid JSON."
-        ) from None

@@ -13,7 +13,8 @@ from .link import Link
 from .mcp import McpTools
 from .script import Fails, Hears, ScriptedTurn
 from .server import ServerConnection
-from .simulated_connection import Behaviour, SimulatedConnection
+from .session_connection import Behaviour, Opening
+from .simulated_connection import SimulatedConnection
 from .translation_connection import TranslationConnection
 
 
@@ -118,28 +119,16 @@ class Simulator:
             ConfigError: The query is another.
         """
         names = [name for name in ("model", "intent", "call_id") if query.get(name)]
+        seed = len(self.connections) + len(self.translations) + 1
+        opening = Opening(dict(query), seed, now, unix_time, configuration)
         if kind == "translation":
             if names != ["model"]:
                 raise ConfigError("a translation needs ?model=")
-            translation = TranslationConnection(
-                self._behaviour,
-                dict(query),
-                seed=len(self.connections) + len(self.translations) + 1,
-                now=now,
-                unix_time=unix_time,
-                configuration=configuration,
-            )
+            translation = TranslationConnection(self._behaviour, opening)
             self.translations.append(translation)
             return translation
         if len(names) != 1 or query.get("intent", "transcription") != "transcription":
             raise ConfigError("a connection needs one of ?model=, ?intent=transcription and ?call_id=")
-        connection = SimulatedConnection(
-            self._behaviour,
-            dict(query),
-            seed=len(self.connections) + len(self.translations) + 1,
-            now=now,
-            unix_time=unix_time,
-            configuration=configuration,
-        )
+        connection = SimulatedConnection(self._behaviour, opening)
         self.connections.append(connection)
         return connection

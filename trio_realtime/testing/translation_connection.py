@@ -19,11 +19,9 @@ from typing import Any
 from ..transport import Closed
 from .client_event_shapes import MAX_APPEND_BYTES
 from .conversation import Json
-from .faulty_connection import FaultyConnection
-from .identifiers import IdCounter
 from .refusal import RefusedError
 from .script import Fails, Hears, ModelContext, Says, outputs_of
-from .simulated_connection import REMEMBERED_EVENTS, Behaviour, parse_event
+from .session_connection import Behaviour, Opening, SessionConnection
 from .sound import BYTES_PER_MS, PCM, QUESTION, SPEECH_MS_PER_CHARACTER, voice
 from .speech_detector import SpeechDetector, SpeechStarted
 from .translation_shapes import TRANSLATION_EVENT
@@ -45,7 +43,7 @@ class _Spoken:
     written: int = 0
 
 
-class TranslationConnection(FaultyConnection):
+class TranslationConnection(SessionConnection):
     """What the server knows about one translation session; made by `Simulator.connect`.
 
     Attributes:
@@ -55,26 +53,9 @@ class TranslationConnection(FaultyConnection):
         closed: Why the server has closed the connection, once it has; nothing is answered any more.
     """
 
-    def __init__(
-        self,
-        behaviour: Behaviour,
-        query: Mapping[str, str],
-        *,
-        seed: int,
-        now: float,
-        unix_time: float,
-        configuration: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__()
-        self.query = query
-        self.received: deque[Json] = deque(maxlen=REMEMBERED_EVENTS)
-        self.closed: Closed | None = None
-        self._behaviour = behaviour
-        self._now = now
-        self._expires = now + behaviour.max_duration
+    def __init__(self, behaviour: Behaviour, opening: Opening) -> None:
+        super().__init__(behaviour, opening, TRANSLATION_EVENT)
         self._frame_due = float("inf")
-        self._ids = IdCounter(seed)
-        self._outgoing: list[Json] = []
         self._audio = bytearray()
         self._elapsed_ms = 0
         self._closing = False
@@ -85,10 +66,8 @@ class TranslationConnection(FaultyConnection):
         self._heard: deque[str] = deque()  # words of the utterance that are not transcribed yet
         self._transcribed = 0  # characters of the utterance that are
         self._translations: deque[_Spoken] = deque()
-        session = translation_session(
-            self._ids.next("sess"), query["model"], expires_at=int(unix_time + behaviour.max_duration)
-        )
-        self.session: Json = updated_translation(session, configuration or {})
+        session = translation_session(self._ids.next("sess"), opening.query["model"], expires_at=self._expires_at)
+        self.session = updated_translation(session, opening.configuration or {})
         self._emit("session.created", session=deepcopy(self.session))
 
     # --- time --------------------------------------------------------------------------------------------------
@@ -110,38 +89,20 @@ class TranslationConnection(FaultyConnection):
         self._now = max(self._now, now)
         return self._sent()
 
-    def _expire(self) -> None:
-        message = f"Your session hit the maximum duration of {self._behaviour.max_duration / 60:g} minutes."
-        self._emit_error(RefusedError(message, code="session_expired"))
-        self.closed = Closed(1001, message)
-
     # --- events ------------------------------------------------------------------------------------------------
 
-    def receive(self, message: str | bytes, now: float, *, binary: bool = False) -> list[Json]:
-        """Take one message of the client and return the events that answer it at once, in order."""
-        if self.closed is not None:
-            return []
-        self._now = max(self._now, now)
-        event: Json = {}
-        try:
-            event = parse_event(message, binary=binary)
-            self.received.append(event)
-            TRANSLATION_EVENT(event, "")
-            if self._closing:
-                raise RefusedError("The session is being closed.", param="type")
-            match event["type"]:
-                case "session.update":
-                    self.session = updated_translation(self.session, event["session"])
-                    self._emit("session.updated", session=deepcopy(self.session))
-                case "session.close":
-                    self._closing = True
-                    self._await_frame()
-                case _:
-                    self._append(event["audio"])
-        except RefusedError as refusal:
-            event_id = event.get("event_id")
-            self._emit_error(refusal, event_id if isinstance(event_id, str) else None)
-        return self._sent()
+    def _handle(self, event: Json) -> None:
+        if self._closing:
+            raise RefusedError("The session is being closed.", param="type")
+        match event["type"]:
+            case "session.update":
+                self.session = updated_translation(self.session, event["session"])
+                self._emit("session.updated", session=deepcopy(self.session))
+            case "session.close":
+                self._closing = True
+                self._await_frame()
+            case _:
+                self._append(event["audio"])
 
     def _append(self, encoded: str) -> None:
         try:
@@ -156,23 +117,6 @@ class TranslationConnection(FaultyConnection):
             raise RefusedError(f"The audio of one event must not exceed {MAX_APPEND_BYTES} bytes.", param="audio")
         self._audio += audio
         self._await_frame()
-
-    def _sent(self) -> list[Json]:
-        sent, self._outgoing = self._outgoing, []
-        return sent
-
-    def _emit(self, event_type: str, /, **fields: Any) -> None:
-        self._outgoing.append({"type": event_type, "event_id": self._ids.next("event"), **fields})
-
-    def _emit_error(self, refusal: RefusedError, event_id: str | None = None) -> None:
-        error = {
-            "type": "invalid_request_error",
-            "code": refusal.code,
-            "message": refusal.message,
-            "param": refusal.param,
-            "event_id": event_id,
-        }
-        self._emit("error", error=error)
 
     # --- the interpreter ---------------------------------------------------------------------------------------
 
