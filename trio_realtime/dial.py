@@ -1,7 +1,8 @@
-"""Opening the byte stream under a websocket: name, TCP, TLS."""
+"""The byte stream under a websocket: opening it (name, TCP, TLS), and reading from it."""
 
 from __future__ import annotations
 
+import os
 import ssl
 from functools import cache
 
@@ -52,6 +53,23 @@ async def open_stream(
             raise ConnectError(f"no TLS with {target}: {words_of(error)}") from error  # noqa: ASYNC104  no Cancelled: it is told apart above
         raise
     return tls
+
+
+async def read_when_readable(sock: trio.socket.SocketType, max_bytes: int) -> bytes:
+    """Read what there is once there is something.
+
+    Trio's `receive_some` reads first and then waits. Here what comes comes one by one, so that the first attempt would
+    nearly always fail: a system call and an exception for each delta.
+    """
+    fileno = sock.fileno()
+    while True:
+        await trio.lowlevel.wait_readable(fileno)
+        if sock.fileno() != fileno:  # closed meanwhile: the number may be another file's by now
+            raise trio.ClosedResourceError
+        try:
+            return os.read(fileno, max_bytes)
+        except BlockingIOError:
+            pass  # somebody said too much
 
 
 def words_of(error: BaseException) -> str:

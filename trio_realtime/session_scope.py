@@ -21,18 +21,14 @@ import trio
 from .answers import CallRunner, Command, Waiter
 from .channels import Fanout, Subscriber
 from .errors import (
-    ConnectError,
     ConnectionLost,
-    ConnectTimeout,
     InternalError,
-    ProtocolError,
     RealtimeError,
-    ServerError,
-    SessionRefused,
     own_instance,
 )
 from .exception_groups import unwrap
 from .failure_context import add_context, raise_as_it_is
+from .opening import Opening
 from .outbox import Outbox
 from .replies import Replies
 from .state.effects import Effects
@@ -84,7 +80,7 @@ class SessionScope:
         self.companions: list[Callable[[], Awaitable[None]]] = []
         self._dial = dial
         self.first_update = first_update
-        self._waits_for_created = waits_for_created
+        self._opening = Opening(waits_for_created=waits_for_created)
         self._connect_timeout = connect_timeout
         self._close_timeout = close_timeout
         self._codec = Codec()
@@ -97,8 +93,6 @@ class SessionScope:
         self._waiters: dict[str, Waiter] = {}
         self._collected = bytearray()  # audio of the user that is too little for an event
         self._state = "new"
-        self._created = trio.Event()
-        self._refusal: ServerError | None = None
 
     # --- the way in ---------------------------------------------------------------------------------------------
 
@@ -118,7 +112,7 @@ class SessionScope:
             with trio.move_on_at(deadline) as connecting:
                 await self._configure()
             if connecting.cancelled_caught:
-                raise self._too_late()
+                raise self._opening.too_late(self._connect_timeout)
         except BaseException:
             await self._leave(politely=False)  # noqa: ASYNC102  bounded, or at once in a cancelled scope
             raise
@@ -129,27 +123,9 @@ class SessionScope:
         return self
 
     async def _configure(self) -> None:
-        try:
-            if self._waits_for_created:
-                await self._created.wait()
-                if self.failure is not None:
-                    raise self.failure
-                if self._refusal is not None:
-                    raise self._refusal
+        with self._opening.explained():
+            await self._opening.wait()
             await self.command(self.first_update)
-        except ServerError as error:
-            raise _refused(error) from None
-        except (ConnectionLost, ProtocolError, InternalError) as error:
-            if self._refusal is not None:
-                raise _refused(self._refusal) from error
-            raise ConnectError(f"the connection ended before there was a session: {error}") from error
-
-    def _too_late(self) -> ConnectTimeout:
-        created = self._created.is_set() or not self._waits_for_created
-        awaited = "session.updated" if created else "session.created"
-        return ConnectTimeout(
-            f"the server accepted the connection but sent no {awaited} within {self._connect_timeout} s"
-        )
 
     # --- the way out --------------------------------------------------------------------------------------------
 
@@ -224,7 +200,7 @@ class SessionScope:
         self.fanout.end(error)
         for waiter in self._waiters.values():
             waiter.fail(own_instance(error))
-        self._created.set()
+        self._opening.end(error)
         if self._state == "open":
             self._body_scope.deadline = trio.current_time() + self._close_timeout
 
@@ -282,27 +258,14 @@ class SessionScope:
                 logger.debug("received %r", event)
             if self._state == "opening":
                 # A malformed event that is known all the same opens the gate like any other.
-                self._watch_opening(event.event if isinstance(event, server.ProtocolIssue) else event)
+                refusal = self._opening.hear(event.event if isinstance(event, server.ProtocolIssue) else event)
+                if refusal is not None:
+                    # Whatever it names: before there is a session there is nothing else that it can be about.
+                    for waiter in self._waiters.values():
+                        waiter.fail(refusal)
             self.apply(self.machine.receive(event))
         except Exception as error:  # noqa: BLE001  as above
             self._bug(error)
-
-    def _watch_opening(self, event: Any) -> None:
-        if isinstance(event, server.SessionCreated):
-            self._created.set()
-        elif isinstance(event, server.Error):
-            details = event.error
-            self._refusal = ServerError(
-                details.message or details.code or "the server sent an error without a message",
-                type=details.type,
-                code=details.code,
-                param=details.param,
-                event_id=details.event_id,
-            )
-            # Whatever it names: before there is a session there is nothing else that it can be about.
-            self._created.set()
-            for waiter in self._waiters.values():
-                waiter.fail(self._refusal)
 
     # --- events and commands ------------------------------------------------------------------------------------
 
@@ -512,7 +475,3 @@ class SessionScope:
         finally:
             del self._waiters[event_id]
             self.apply(self.machine.responses.forget(event_id))
-
-
-def _refused(error: ServerError) -> SessionRefused:
-    return SessionRefused(error.message, type=error.type, code=error.code, param=error.param, event_id=error.event_id)

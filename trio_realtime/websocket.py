@@ -1,6 +1,6 @@
 """The transport that crosses a network: websockets, by way of `trio_websocket`.
 
-Theory of operation. This module dials, and gives trio-websocket, as its stream, a tap (`_Tap`) on the real one. The
+Theory of operation. This module dials, and gives trio-websocket, as its stream, a `Tap` on the real one. The
 handshake passes through the tap both ways. After the 101 response the two part: frames are read by our `FrameReader`,
 in whatever task runs `pump`, and messages are written from the task that calls `send`; trio-websocket is shown the
 peer's close frame, and writes ours. What it is known to do wrong (it hangs when an answer is late, truncated or not
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +28,7 @@ from typing import Final, cast
 import trio
 import trio_websocket
 
-from .dial import open_stream, words_of
+from .dial import open_stream, read_when_readable, words_of
 from .errors import (
     ConfigError,
     ConnectError,
@@ -43,6 +43,7 @@ from .exception_groups import leaves, unwrap
 from .frame_writer import FrameWriter
 from .frames import BINARY, CLOSE, PING, PONG, TEXT, FrameError, FrameReader, encode_close, parse_close
 from .handshake import AnswerReader, NotAnAnswer, Target, check_headers, parse_url
+from .tap import Tap
 from .transport import Closed, Deliver, MessageTransport
 
 # How long the rest of a rejection's body is waited for once its headers are known.
@@ -235,7 +236,7 @@ class WebSocketTransport(MessageTransport):
                 self._library = await trio_websocket.wrap_client_stream(
                     nursery,
                     # Any `trio.abc.Stream` will do; the annotation is too narrow.
-                    cast("trio.SocketStream", _Tap(self._receive_for_library, self._write_for_library)),
+                    cast("trio.SocketStream", Tap(self._receive_for_library, self._write_for_library)),
                     target.authority,
                     target.resource,
                     subprotocols=subprotocols,
@@ -323,7 +324,7 @@ class WebSocketTransport(MessageTransport):
         feed = self._reader.feed
         receive_some = self._stream.receive_some
         if isinstance(self._stream, trio.SocketStream) and os.name == "posix":
-            receive_some = partial(_read_when_readable, self._socket)
+            receive_some = partial(read_when_readable, self._socket)
         data: bytes | bytearray = self._early or b""
         self._early = b""
         while True:
@@ -478,45 +479,6 @@ class WebSocketTransport(MessageTransport):
         finally:
             self._cut()
             self._closed.set()
-
-
-class _Tap(trio.abc.Stream):
-    """The stream that trio-websocket sees."""
-
-    def __init__(self, receive: Callable[[], Awaitable[bytes]], write: Callable[[bytes], Awaitable[None]]) -> None:
-        self._receive = receive
-        self._write = write
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._write(bytes(data))
-
-    async def wait_send_all_might_not_block(self) -> None:  # pragma: no cover  trio-websocket does not ask
-        await trio.lowlevel.checkpoint()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        # The 101 response, or a close frame: neither is worth splitting.
-        return await self._receive()
-
-    async def aclose(self) -> None:
-        # The stream is the transport's to close.
-        await trio.lowlevel.checkpoint()
-
-
-async def _read_when_readable(sock: trio.socket.SocketType, max_bytes: int) -> bytes:
-    """Read what there is once there is something.
-
-    Trio's `receive_some` reads first and then waits. Here what comes comes one by one, so that the first attempt would
-    nearly always fail: a system call and an exception for each delta.
-    """
-    fileno = sock.fileno()
-    while True:
-        await trio.lowlevel.wait_readable(fileno)
-        if sock.fileno() != fileno:  # closed meanwhile: the number may be another file's by now
-            raise trio.ClosedResourceError
-        try:
-            return os.read(fileno, max_bytes)
-        except BlockingIOError:
-            pass  # somebody said too much
 
 
 def _server_frame(opcode: int, payload: bytes | bytearray) -> bytes:

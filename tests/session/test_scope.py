@@ -147,6 +147,24 @@ async def test_a_cancelled_scope_whose_body_ends_without_a_checkpoint_closes_at_
     assert trio.current_time() == 0
 
 
+async def test_a_cancelled_scope_wins_over_a_failure_though_nothing_is_left_to_wait_for(
+    autojump_clock: MockClock,
+) -> None:
+    class ClosesAtOnce(ScriptedServer):
+        async def aclose(self, code: int = 1000, reason: str = "") -> None:
+            pass
+
+    server = ClosesAtOnce()
+    with assert_no_leaks(), trio.CancelScope() as scope:
+        async with opened(server) as (session, _):
+            server.end(Closed(1011, "oops"))
+            await trio.testing.wait_all_tasks_blocked()
+            assert session.failure is not None
+            scope.cancel()
+        raise AssertionError("the exit is a checkpoint")
+    assert scope.cancelled_caught
+
+
 async def test_a_close_that_is_never_answered_is_given_up_in_time(autojump_clock: MockClock) -> None:
     server = ScriptedServer()
     server.close_hangs = True

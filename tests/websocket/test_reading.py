@@ -8,7 +8,7 @@ from collections.abc import Callable
 import trio
 import trio.testing
 
-from trio_realtime.websocket import _read_when_readable  # pyright: ignore[reportPrivateUsage]  nothing public is so narrow
+from trio_realtime.dial import read_when_readable
 
 
 class BeforeItsStep(trio.abc.Instrument):
@@ -37,7 +37,7 @@ class Reader:
     async def run(self) -> None:
         self.task = trio.lowlevel.current_task()
         try:
-            self.got = await _read_when_readable(self.sock, 100)
+            self.got = await read_when_readable(self.sock, 100)
         except trio.ClosedResourceError as error:
             self.error = error
 
