@@ -150,15 +150,25 @@ async def test_a_cancelled_scope_whose_body_ends_without_a_checkpoint_closes_at_
 async def test_a_cancelled_scope_wins_over_a_failure_though_nothing_is_left_to_wait_for(
     autojump_clock: MockClock,
 ) -> None:
-    class ClosesAtOnce(ScriptedServer):
+    class Gone(ScriptedServer):
+        gone = False
+
+        async def send(self, *payloads: bytes) -> None:
+            if self.gone:
+                raise ConnectionLost("nobody reads")
+            await super().send(*payloads)
+
         async def aclose(self, code: int = 1000, reason: str = "") -> None:
             pass
 
-    server = ClosesAtOnce()
+    server = Gone()
     with assert_no_leaks(), trio.CancelScope() as scope:
         async with opened(server) as (session, _):
+            server.gone = True
+            await session.append_audio(b"\0" * 2000)
             server.end(Closed(1011, "oops"))
-            await trio.testing.wait_all_tasks_blocked()
+            with trio.CancelScope(shield=True):
+                await trio.sleep(5)  # meanwhile both tasks end
             assert session.failure is not None
             scope.cancel()
         raise AssertionError("the exit is a checkpoint")
