@@ -71,17 +71,20 @@ steps = st.one_of(
 
 
 async def perform(session: RealtimeSession, program: list[tuple[str, Any]]) -> list[list[str]]:
-    """Do what a program says, and tell what was heard meanwhile: of the session, and of tools, whose tasks race."""
+    """Do what a program says, and tell what was heard meanwhile: of the session, and of each call, whose tasks race."""
     with session.updates() as updates:
         for kind, value in program:
             await trio.sleep(0.0073)
             await step(session, kind, value)
         await trio.sleep(60.0171)
         heard = arrived(updates)
-    of_tools = [
-        update for update in heard if isinstance(update, ToolCallStarted | ToolCallFinished | ToolCallCancelled)
-    ]
-    return [[told(update) for update in heard if update not in of_tools], [told(update) for update in of_tools]]
+    of_session: list[str] = []
+    of_calls: dict[str, list[str]] = {}
+    for update in heard:
+        is_of_call = isinstance(update, ToolCallStarted | ToolCallFinished | ToolCallCancelled)
+        lane = of_calls.setdefault(update.call_id, []) if is_of_call else of_session
+        lane.append(told(update))
+    return [of_session, *of_calls.values()]
 
 
 async def step(session: RealtimeSession, kind: str, value: Any) -> None:
