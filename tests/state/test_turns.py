@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from trio_realtime.state.turns import TurnRecord, Turns, added_usage, turn_done
 from trio_realtime.wire.responses import InputTokenDetails, Response, Usage
@@ -97,7 +97,14 @@ details = st.none() | st.builds(InputTokenDetails, text_tokens=counts, audio_tok
 usages = st.none() | st.builds(Usage, total_tokens=counts, input_tokens=counts, input_token_details=details)
 
 
+TWO_WITH_DETAILS = [
+    Usage(input_token_details=InputTokenDetails(text_tokens=1, audio_tokens=2)),
+    Usage(input_token_details=InputTokenDetails(text_tokens=3)),
+]
+
+
 @given(st.lists(usages, max_size=5))
+@example(TWO_WITH_DETAILS)
 def test_usages_add_up_field_by_field(given_usages: list[Usage | None]) -> None:
     total = added_usage(given_usages)
     stated = [usage for usage in given_usages if usage is not None]

@@ -93,7 +93,7 @@ class ItemEvents:
     def _encoding_of(self, wire: Item, response_id: str | None) -> Encoding:
         return self._formats.input if getattr(wire, "role", "") == "user" else self._formats.output_of(response_id)
 
-    def complete_all(self, output: Iterable[Item], publish: list[Update], *, cut_short: bool = False) -> None:
+    def complete_all(self, output: Iterable[Item], publish: list[Update], *, cut_short: bool) -> None:
         """A response is over, and states its items for the last time.
 
         All are final but calls of tools of MCP servers: they run beside the response, which does not wait for them, and
