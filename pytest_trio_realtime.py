@@ -107,6 +107,7 @@ def _has_session(item: pytest.Item) -> bool:
 
 def _marked(item: pytest.Item) -> tuple[dict[str, Any], dict[str, Any]]:
     """The keywords of the mark, an inner one before an outer one: those of the simulator, and the others."""
+    from trio_realtime.session import SessionOptions
     from trio_realtime.testing import Simulator
 
     keywords: dict[str, Any] = {}
@@ -115,6 +116,10 @@ def _marked(item: pytest.Item) -> tuple[dict[str, Any], dict[str, Any]]:
             pytest.fail("the mark realtime takes keywords only, such as script=[says('Hi')]", pytrace=False)
         keywords |= mark.kwargs
     own = inspect.signature(Simulator).parameters.keys()
+    of_session = SessionOptions.__annotations__.keys() | {"query", "wrap_transport"}
+    if unknown := sorted(keywords.keys() - own - of_session):
+        there_are = f"of the simulator {', '.join(own)}; of the session {', '.join(sorted(of_session))}"
+        pytest.fail(f"the mark realtime takes no {', '.join(unknown)}; there are: {there_are}", pytrace=False)
     return (
         {name: value for name, value in keywords.items() if name in own},
         {name: value for name, value in keywords.items() if name not in own},

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from trio_realtime.cli.app import app
 from trio_realtime.cli.inspection import print_recording
 from trio_realtime.testing import read_recording
+from trio_realtime.testing.recording import header_line
 
 Event = dict[str, Any]
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -314,6 +315,14 @@ def test_only_the_types_that_are_asked_for_are_shown(path: Path) -> None:
         "error",
     ]
     assert "nothing matches" in invoke(str(path), "--type", "nothing").stdout
+
+
+def test_a_recording_of_nothing_says_so(path: Path) -> None:
+    path.write_text(header_line(model="m", began="2026-01-01T00:00:00+00:00", include_audio=False) + "\n")
+    result = invoke(str(path))
+    assert result.exit_code == 0
+    assert "nothing was sent or received" in result.stdout
+    assert "nothing matches" not in result.stdout
 
 
 def test_raw_gives_the_lines_of_the_file(path: Path) -> None:

@@ -13,6 +13,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from trio_realtime import ConfigError, open_session
 from trio_realtime.testing import Call, JoinedCall, Simulator, Switchboard, says, simulated_transport
 from trio_realtime.testing.server import ServerConnection
+from trio_realtime.wire.server_events import InputAudioBufferDtmfEventReceived
 
 Event = dict[str, Any]
 
@@ -152,6 +153,19 @@ def test_a_websocket_that_is_gone_is_told_nothing() -> None:
     del gone
     gc.collect()
     assert types(stays.receive(CLEAR, 0)) == ["input_audio_buffer.cleared"]
+
+
+async def test_a_key_that_is_pressed_is_heard_at_once(autojump_clock: MockClock) -> None:
+    switchboard = Switchboard(simulator := Simulator())
+    call = switchboard.dial("v=0", {"type": "realtime"}, now=0, unix_time=0)
+    async with (
+        simulated_transport(switchboard, query={"call_id": call.id}) as transport,
+        open_session(transport=transport, call_id=call.id) as session,
+    ):
+        await wait_all_tasks_blocked()
+        with session.events() as events, trio.fail_after(1):
+            simulator.connections[0].press_key("5")
+            assert isinstance((await events.receive()).event, InputAudioBufferDtmfEventReceived)
 
 
 async def test_a_session_joins_a_call_and_hears_that_it_ends(autojump_clock: MockClock) -> None:

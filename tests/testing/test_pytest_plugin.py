@@ -175,7 +175,7 @@ async def test_it(realtime_session):
     ("mark", "message"),
     [
         ("[says('hi')]", "*takes keywords only*"),
-        ("paces=0", "*paces*"),
+        ("paces=0", "*the mark realtime takes no paces; there are: of the simulator script, *pace,*voice*"),
         ("speed='fast'", "*ConfigError*speed*"),
     ],
 )

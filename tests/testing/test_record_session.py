@@ -22,6 +22,7 @@ from trio_realtime.testing import (
     RecordedMessage,
     RecordingError,
     Simulator,
+    calls,
     read_recording,
     record_session,
     recording_writer,
@@ -160,6 +161,23 @@ async def test_credentials_are_never_written(path: Path) -> None:
     assert "My key is <redacted>" in recorded
     assert '"authorization": "<redacted>"' in recorded
     assert SECRET not in recorded
+
+
+async def test_a_key_that_the_model_repeats_is_not_written(path: Path, autojump_clock: MockClock) -> None:
+    script = [calls("log_in", {"api_key": f"sk-{SECRET}"})]
+    async with (
+        simulated_transport(Simulator(script)) as transport,
+        record_session(path, transport=transport) as session,
+        session.respond("Log in.") as turn,
+    ):
+        await turn.done()
+    spelled = "".join(
+        message.content["delta"]
+        for message in read_recording(path).messages
+        if isinstance(message.content, dict) and message.content["type"] == "response.function_call_arguments.delta"
+    )
+    assert "<redacted>" in spelled
+    assert SECRET not in spelled
 
 
 async def test_what_is_unknown_or_no_event_is_recorded_too(path: Path) -> None:

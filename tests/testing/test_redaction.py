@@ -11,6 +11,7 @@ from hypothesis import given, strategies as st
 
 from trio_realtime.audio import PCM16, PCMA, PCMU, Encoding
 from trio_realtime.testing.redaction import (
+    KeysInDeltas,
     audio_bytes,
     event_with_silence,
     redacted_event,
@@ -96,6 +97,8 @@ def test_text_of_a_delta_stays() -> None:
         {"client_secret": {"value": SECRET, "expires_at": 3}},
         {"client_secret": SECRET},
         {"api_key": SECRET},
+        {"tools": [{"type": "mcp", "server_url": f"https://user:{SECRET}@mcp.example/a"}]},
+        {"tools": [{"type": "mcp", "server_url": f"https://mcp.example/a?key={SECRET}"}]},
     ],
 )
 @pytest.mark.parametrize("include_audio", [False, True])
@@ -111,6 +114,45 @@ def test_what_looks_like_a_key_is_replaced_in_any_text(key: str) -> None:
     event = {"type": "error", "error": {"message": f"Incorrect API key provided: {key}, no"}}
     assert redacted_event(event, include_audio=True)["error"]["message"] == "Incorrect API key provided: <redacted>, no"
     assert redacted_text(f"\n{key}", include_audio=True) == "\n<redacted>"
+
+
+def spelled(text: str, sizes: list[int], item_id: str | None = "item_1") -> list[Event]:
+    """`text` in deltas of these sizes, and what is left in one."""
+    deltas: list[Event] = []
+    for size in [*sizes, len(text)]:
+        deltas.append({"type": "response.function_call_arguments.delta", "item_id": item_id, "delta": text[:size]})
+        text = text[size:]
+    return deltas
+
+
+@given(sizes=st.lists(st.integers(0, 12)), before=st.sampled_from(["", '{"key": "', "one\n"]))
+@pytest.mark.parametrize("key", ["sk-proj-abcdefgh0123", "ek_68af296e8e40", "Bearer abcdefgh.ijkl"])
+def test_a_key_in_pieces_is_not_written_either(key: str, sizes: list[int], before: str) -> None:
+    keys = KeysInDeltas()
+    written = "".join(keys.without(event)["delta"] for event in spelled(f'{before}{key}" and on', sizes))
+    assert written.startswith(before)
+    assert written.endswith('<redacted>" and on')
+    assert key.startswith(written.removeprefix(before).removesuffix('<redacted>" and on')[:13])
+    assert len(written) <= len(f'{before}Bearer abcde<redacted>" and on')
+
+
+def test_the_pieces_of_two_items_are_apart() -> None:
+    keys = KeysInDeltas()
+    one, other = spelled("sk-proj-abcdefgh", [5], "item_1"), spelled("a task-force", [5], "item_2")
+    written = [keys.without(event)["delta"] for pair in zip(one, other, strict=True) for event in pair]
+    assert written == ["sk-pr", "a tas", "<redacted>", "k-force"]
+
+
+@given(st.lists(st.text()), st.sampled_from(["response.output_text.delta", "session.output_transcript.delta"]))
+def test_deltas_without_a_key_stay_as_they_are(deltas: list[str], kind: str) -> None:
+    keys = KeysInDeltas()
+    events: list[Event] = [{"type": kind, "delta": delta} for delta in deltas]
+    assert [keys.without(event) for event in events] == events
+
+
+def test_audio_is_searched_for_no_keys() -> None:
+    event = {"type": "response.output_audio.delta", "item_id": "item_1", "delta": "sk+abcdefgh"}
+    assert KeysInDeltas().without(event) is event
 
 
 def test_empty_and_absent_credentials_stay_as_they_are() -> None:

@@ -159,8 +159,8 @@ def test_without_pace_all_is_due_at_once(drive: Any) -> None:
     assert done(client.wait(0))["status"] == "completed"
 
 
-def test_a_script_of_something_else_is_a_mistake(drive: Any) -> None:
-    mistaken: list[Any] = ["Hello!"]
+def test_a_function_that_gives_something_else_is_a_mistake(drive: Any) -> None:
+    mistaken: list[Any] = [lambda _: "Hello!"]
     client = drive(Simulator(mistaken))
     with pytest.raises(TypeError, match="made of says"):
         client.respond()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from trio_realtime.errors import ConfigError
-from trio_realtime.testing import Simulator
+from trio_realtime.testing import Simulator, drops, says
 
 
 def test_the_first_event_is_the_whole_configuration(drive: Any) -> None:
@@ -140,6 +140,32 @@ def test_a_query_that_says_nothing_or_too_much_is_refused(query: dict[str, str])
 def test_a_simulator_out_of_range_is_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         Simulator(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"script": "Paris."}, "script is a sequence, .*'Paris.'"),
+        ({"script": says("Paris.")}, "script is a sequence, .*Says"),
+        ({"script": [says("Paris."), "Rome."]}, "script has says.*'Rome.'"),
+        ({"script": [[says("Paris."), "Rome."]]}, "script has says.*'Rome.'"),
+        ({"script": [3]}, "script has says.*3"),
+        ({"transcripts": "Hello!"}, "transcripts is a sequence, .*'Hello!'"),
+        ({"transcripts": [says("Hello!")]}, "transcripts has text, .*Says"),
+        ({"faults": drops()}, r"faults is a sequence, .*drops\(\)"),
+        ({"faults": [drops]}, r"faults has drops\(...\), .*function drops"),
+        ({"mcp_tools": {"docs": ["search"]}}, r"mcp_tools\['docs'\] has tools as on the wire; not 'search'"),
+    ],
+)
+def test_a_simulator_of_something_else_is_refused_at_once(arguments: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        Simulator(**arguments)
+
+
+def test_only_faults_are_injected(drive: Any) -> None:
+    drive(simulator := Simulator())
+    with pytest.raises(ConfigError, match="a fault is drops"):
+        simulator.connections[0].inject(cast("Any", drops))
 
 
 def test_a_session_expires_with_an_error_and_a_close(drive: Any) -> None:

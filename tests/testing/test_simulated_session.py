@@ -18,6 +18,7 @@ from trio_realtime.testing import (
     open_simulated_session,
     says,
 )
+from trio_realtime.transport import MessageTransport
 from trio_realtime.wire.session_config import TranscriptionSessionConfig, TranscriptionSessionInfo
 
 
@@ -47,6 +48,17 @@ async def test_a_server_that_was_given_can_be_looked_at_afterwards() -> None:
     assert [event["type"] for event in connection.received] == ["session.update", "conversation.item.create"]
     assert [item.text for item in session.conversation] == ["hello"]
     assert getattr(session.info, "model", None) == "gpt-x"
+
+
+async def test_a_transport_of_ones_own_stands_in_between() -> None:
+    seen: list[MessageTransport] = []
+
+    def wrap(transport: MessageTransport) -> MessageTransport:
+        seen.append(transport)
+        return transport
+
+    async with open_simulated_session(wrap_transport=wrap):
+        assert len(seen) == 1
 
 
 async def test_the_query_follows_the_arguments_unless_it_is_given() -> None:

@@ -37,7 +37,9 @@ def print_recording(console: Console, recording: Recording, patterns: list[str])
     console.print(_heading(recording, timeline.totals), style="bold", markup=False, soft_wrap=True)
     for row in rows:
         lines.print(row)
-    if not rows:
+    if not recording.messages:
+        console.print("nothing was sent or received", style="yellow")
+    elif not rows:
         console.print("nothing matches: the types are those of the protocol, such as 'response.*'", style="yellow")
     if recording.torn:
         console.print("the last line was cut off, and is not shown", style="yellow")

@@ -17,7 +17,7 @@ from ..wire.codec import Kind
 from .conversation import Json
 from .identifiers import IdCounter
 from .link import Link, link_to
-from .server import Server, ServerConnection
+from .server import Server, ServerConnection, SharedConnection
 
 
 class Call:
@@ -46,10 +46,15 @@ class Call:
         """Let the call go on with a session."""
         self._session = session
         self.state = "active"
+        if isinstance(session, SharedConnection):
+            session.wake = self._wake_all  # somebody presses a key
 
     def end(self) -> None:
         """End the call; every websocket that joined it is closed."""
         self.state = "over"
+        self._wake_all()
+
+    def _wake_all(self) -> None:
         for joined in self._joined:
             joined.wake()
 

@@ -27,8 +27,10 @@ class FaultyConnection:
         """Let a fault happen at once, or when it says so, counted from now; see `faults`.
 
         Raises:
-            ConfigError: It is one of the handshake, which is over.
+            ConfigError: It is one of the handshake, which is over, or no fault.
         """
+        if not isinstance(fault, Fault):  # pyright: ignore[reportUnnecessaryIsInstance]  such as `drops` for `drops()`
+            raise ConfigError(f"a fault is drops(...), latency(...) and so on; not {fault!r}")
         if isinstance(fault, HandshakeFault):
             raise ConfigError(f"{fault!r} is for a handshake, and that of this connection is over")
         self.injected.append(fault)

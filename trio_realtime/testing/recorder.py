@@ -78,8 +78,9 @@ async def record_session(
 
     `replay` serves the file again, and `trio-realtime inspect` shows it. It holds events that this library does not
     know, text that is no event, binary messages and the end of the connection, too. The words of the conversation are
-    in it, and images: it is as private as they are. Credentials are not: keys, client secrets, and the `authorization`
-    and `headers` of MCP servers are replaced; the headers of the connection never come near it.
+    in it, and images: it is as private as they are. Credentials are not: keys, client secrets, and of MCP servers the
+    `authorization`, the `headers`, and user and query of the URL are replaced; of a key that the model repeats in
+    deltas the first characters remain. The headers of the connection never come near it.
 
     The session is not delayed: what crosses waits in memory, up to 64 MiB, for a thread that writes it. Whichever way
     the scope is left, everything is in the file when it has ended. When it cannot be written (the disk is full or does

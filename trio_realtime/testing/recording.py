@@ -26,7 +26,7 @@ from typing import Any, Literal, cast
 from ..errors import ConfigError, RealtimeError
 from ..transport import Closed
 from .conversation import Json
-from .redaction import redacted_event, redacted_text
+from .redaction import KeysInDeltas, redacted_event, redacted_text
 
 VERSION = 1
 
@@ -105,7 +105,13 @@ def header_line(*, model: str, began: str, include_audio: bool) -> str:
 
 
 def message_line(
-    direction: Direction, time: float, content: bytes | Closed | Lost, *, binary: bool = False, include_audio: bool
+    direction: Direction,
+    time: float,
+    content: bytes | Closed | Lost,
+    *,
+    binary: bool = False,
+    include_audio: bool,
+    keys: KeysInDeltas | None = None,
 ) -> str:
     """One line about something that crossed the transport, redacted.
 
@@ -115,6 +121,7 @@ def message_line(
         content: A message as it crossed, or how the connection ended.
         binary: Whether the message was binary.
         include_audio: Whether audio stands in the recording.
+        keys: What knows the deltas that came before, of the same connection.
     """
     line: Json = {"direction": direction, "time": round(time, 6)}
     match content:
@@ -128,7 +135,10 @@ def message_line(
             line["binary"] = b64encode(content).decode() if include_audio else {"bytes": len(content)}
         case _:
             try:
-                line["event"] = redacted_event(_parsed(content), include_audio=include_audio)
+                event = _parsed(content)
+                if keys is not None:
+                    event = keys.without(event)
+                line["event"] = redacted_event(event, include_audio=include_audio)
                 return json.dumps(line, allow_nan=False)
             except (ValueError, RecursionError):
                 line.pop("event", None)

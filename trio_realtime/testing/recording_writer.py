@@ -18,6 +18,7 @@ import trio
 
 from ..transport import Closed
 from .recording import Direction, Lost, RecordingError, message_line
+from .redaction import KeysInDeltas
 
 logger: logging.Logger = logging.getLogger("trio_realtime")
 
@@ -64,6 +65,7 @@ class RecordingWriter:
         self.failure: RecordingError | None = None
         self._file: IO[str] = open(path, "w", encoding="utf-8", newline="\n")  # noqa: SIM115  the thread closes it
         self._include_audio = include_audio
+        self._keys = KeysInDeltas()
         self._entries: SimpleQueue[Entry | None] = SimpleQueue()  # None is the end
         # Two counters, because each belongs to one thread.
         self._put_bytes = 0
@@ -113,7 +115,12 @@ class RecordingWriter:
         try:
             if isinstance(line, Entry):
                 line = message_line(
-                    line.direction, line.time, line.content, binary=line.binary, include_audio=self._include_audio
+                    line.direction,
+                    line.time,
+                    line.content,
+                    binary=line.binary,
+                    include_audio=self._include_audio,
+                    keys=self._keys,
                 )
             self._file.write(line + "\n")
             if self._entries.empty():

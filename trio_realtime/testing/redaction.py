@@ -6,16 +6,20 @@ What is redacted keeps its shape as far as the protocol needs it, so that a reco
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from typing import Any, Literal, cast
 
 from ..audio import PCM16, PCMA, PCMU, Encoding
-from ..wire.excerpt import without_data, without_keys
+from ..wire.excerpt import KEY, without_data, without_keys
 from ..wire.struct import SECRET_FIELDS
 from .conversation import Json
 
 REDACTED = "<redacted>"
 _ENCODINGS = {each.name: each for each in (PCM16, PCMU, PCMA)}
+_LONGEST_KEY = 512
+# Where the URL of an MCP server holds a credential: before the @ of its host, and in its query.
+_URL_SECRETS = re.compile(r"(?<=://)[^/?#@]+(?=@)|(?<=\?)[^#]+")
 _SECRETS = SECRET_FIELDS | {"api_key", "client_secret"}
 
 
@@ -31,6 +35,38 @@ def redacted_event(event: Json, *, include_audio: bool) -> Json:
         event = {**event, "delta": _length_of(event["delta"])}
     shown: Json = _redacted(event, include_audio=include_audio)
     return shown
+
+
+class KeysInDeltas:
+    """Finds the keys that go over several deltas, as when the model repeats one.
+
+    The first characters of a key are told by nothing, and remain: nine at most.
+    """
+
+    def __init__(self) -> None:
+        self._ends: dict[tuple[str, object], str] = {}
+
+    def without(self, event: Json) -> Json:
+        """The event, without the part of a key that is in its delta.
+
+        Args:
+            event: The next one in that direction, as it came.
+        """
+        delta: object = event.get("delta")
+        if not isinstance(delta, str) or _holds_audio(event):
+            return event
+        stream = str(event.get("type")), str(event.get("item_id"))
+        before = self._ends.get(stream, "")
+        text = before + delta
+        self._ends[stream] = text[-_LONGEST_KEY:]
+        shown, shown_to = "", len(before)
+        for key in KEY.finditer(text):
+            if key.end() <= shown_to:
+                continue
+            known = KEY.match(text, key.start(), len(before)) is not None
+            shown += text[shown_to : key.start()] + ("" if known else REDACTED)
+            shown_to = key.end()
+        return {**event, "delta": shown + text[shown_to:]}
 
 
 def redacted_text(text: str, *, include_audio: bool) -> str:
@@ -87,6 +123,8 @@ def _redacted(value: Any, *, include_audio: bool, secret: bool = False) -> Any:
     for name, member in cast("Json", value).items():
         if name == "audio" and isinstance(member, str):
             shown[name] = member if include_audio else _length_of(member)
+        elif name == "server_url" and isinstance(member, str):
+            shown[name] = _URL_SECRETS.sub(REDACTED, without_keys(member))
         else:
             shown[name] = _redacted(member, include_audio=include_audio, secret=secret or name.lower() in _SECRETS)
     return shown

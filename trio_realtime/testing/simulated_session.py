@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Unpack
 
 from ..connection import DEFAULT_MODEL
 from ..realtime_session import RealtimeSession
 from ..session import SessionOptions, open_session, session_query
+from ..transport import MessageTransport
 from .script import ScriptedTurn
 from .server import Server
 from .simulated_transport import simulated_transport
@@ -20,6 +21,7 @@ async def open_simulated_session(
     server_or_script: Server | Sequence[ScriptedTurn] = (),
     *,
     query: Mapping[str, str] | None = None,
+    wrap_transport: Callable[[MessageTransport], MessageTransport] | None = None,
     **session_options: Unpack[SessionOptions],
 ) -> AsyncGenerator[RealtimeSession]:
     """Open a session with a simulated server in memory, on whatever clock Trio has.
@@ -31,6 +33,7 @@ async def open_simulated_session(
     Args:
         server_or_script: What is connected to, to look at it afterwards; or only what its model says.
         query: Of the URL that the client would use; None is what `open_session` would use.
+        wrap_transport: As that of `open_session`.
         session_options: As those of `open_session`.
 
     Yields:
@@ -55,6 +58,6 @@ async def open_simulated_session(
         simulated_transport(
             server, query=query, connect_timeout=session_options.get("connect_timeout", 10.0)
         ) as transport,
-        open_session(transport=transport, **session_options) as session,
+        open_session(transport=transport, wrap_transport=wrap_transport, **session_options) as session,
     ):
         yield session

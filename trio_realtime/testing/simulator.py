@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast, get_args
 
 from ..errors import ConfigError
 from ..wire.codec import Kind
@@ -11,7 +11,7 @@ from .dialect import Dialect
 from .faults import Fault
 from .link import Link
 from .mcp import McpTools
-from .script import Fails, Hears, ScriptedTurn
+from .script import Fails, Hears, Output, ScriptedTurn
 from .server import ServerConnection
 from .session_connection import Behaviour, Opening
 from .simulated_connection import SimulatedConnection
@@ -61,7 +61,8 @@ class Simulator:
             faults: What goes wrong on each connection, or on one of them, and when; see `faults`.
 
         Raises:
-            ConfigError: A number is out of range, or there is no such dialect.
+            ConfigError: A number is out of range, there is no such dialect, or something of another kind stands among
+                the turns of the script, the transcripts, the faults or the tools.
         """
         if not 0 <= pace < float("inf"):
             raise ConfigError(f"pace must be a number of seconds, 0 or more, not {pace}")
@@ -73,6 +74,11 @@ class Simulator:
             raise ConfigError(f"max_input_tokens must be at least 1, not {max_input_tokens}")
         if dialect not in get_args(Dialect):
             raise ConfigError(f"the dialect is one of {', '.join(get_args(Dialect))}, not {dialect!r}")
+        _check_each("script", script, _is_turn, "says(...), calls(...) and so on, several of them, or functions")
+        _check_each("transcripts", transcripts, _is_transcript, "text, hears(...) and fails(...)")
+        _check_each("faults", faults, lambda each: isinstance(each, Fault), "drops(...), latency(...) and so on")
+        for label, tools in (mcp_tools or {}).items():
+            _check_each(f"mcp_tools[{label!r}]", tools, lambda each: isinstance(each, Mapping), "tools as on the wire")
         self._behaviour = Behaviour(
             script=tuple(script),
             transcripts=tuple(transcripts),
@@ -132,3 +138,21 @@ class Simulator:
         connection = SimulatedConnection(self._behaviour, opening)
         self.connections.append(connection)
         return connection
+
+
+def _is_turn(turn: object) -> bool:
+    if isinstance(turn, Sequence) and not isinstance(turn, str | bytes):
+        return all(isinstance(output, Output) for output in cast("Sequence[object]", turn))
+    return isinstance(turn, Output) or callable(turn)
+
+
+def _is_transcript(said: object) -> bool:
+    return isinstance(said, str | Hears | Fails)
+
+
+def _check_each(name: str, values: object, fits: Callable[[Any], bool], what: str) -> None:
+    if not isinstance(values, Sequence) or isinstance(values, str | bytes):
+        raise ConfigError(f"{name} is a sequence, such as a list, of {what}; not {values!r}")
+    for each in cast("Sequence[object]", values):
+        if not fits(each):
+            raise ConfigError(f"{name} has {what}; not {each!r}")

@@ -3,7 +3,8 @@
 import re
 
 LONGEST_EXCERPT = 200
-_KEY = re.compile(r"\b(?:sk|ek|rk|pk|Bearer)[-_ ][\w.~+/=-]{6,}")
+KEY = re.compile(r"\b(?:sk|ek|rk|pk|Bearer)[-_ ][\w.~+/=-]{6,}")
+"""What looks like a key."""
 _DATA = re.compile(r"[A-Za-z0-9+/_=-]{40,}")
 
 
@@ -20,7 +21,7 @@ def excerpt(payload: bytes | bytearray | memoryview | str) -> str:
 
 def without_keys(text: str) -> str:
     """`text`, with what looks like a key replaced."""
-    return _KEY.sub("<redacted>", text)
+    return KEY.sub("<redacted>", text)
 
 
 def without_data(text: str) -> str:
