@@ -9,10 +9,13 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from tests.session.scripted_server import leaving_raises
 from trio_realtime import ConfigError, ConnectionLost, SessionRefused, open_session
 from trio_realtime.session import SessionOptions
 from trio_realtime.state.configuration import SessionKeywords
 from trio_realtime.testing import (
+    ModelContext,
+    Says,
     Simulator,
     assert_no_leaks,
     open_simulated_session,
@@ -96,4 +99,15 @@ async def test_what_the_body_raises_leaves_as_itself_and_nothing_is_left(autojum
 async def test_the_failure_of_the_session_leaves_the_scope(autojump_clock: MockClock) -> None:
     with assert_no_leaks(), pytest.raises(ConnectionLost, match="maximum duration"):
         async with open_simulated_session(Simulator(max_duration=60)):
+            await trio.sleep_forever()
+
+
+async def test_what_a_scripts_function_raises_leaves_as_itself(autojump_clock: MockClock) -> None:
+    def model(context: ModelContext) -> Says:
+        assert context.heard == "Bye.", "the app says good-bye"
+        return says("Bye.")
+
+    with assert_no_leaks(), leaving_raises(AssertionError, match="the app says good-bye"):
+        async with open_simulated_session([model]) as session:
+            await session.send_message("Hi.")
             await trio.sleep_forever()

@@ -9,6 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from tests.session.scripted_server import leaving_raises
 from trio_realtime.errors import ConfigError, ConnectionLost
 from trio_realtime.testing import ModelContext, Simulator, says, simulated_transport
 from trio_realtime.transport import Closed, MessageTransport
@@ -108,11 +109,11 @@ async def test_what_the_block_raises_leaves_as_itself() -> None:
             raise KeyError
 
 
-async def test_a_script_that_raises_is_the_tests_bug() -> None:
+async def test_what_a_scripts_function_raises_leaves_as_itself() -> None:
     def broken(context: ModelContext) -> Any:
         raise LookupError("no idea")
 
-    with pytest.RaisesGroup(LookupError, flatten_subgroups=True):
+    with leaving_raises(LookupError, match="no idea"):
         async with simulated_transport(Simulator([broken])) as transport:
             await transport.send(b'{"type": "response.create"}')
             await trio.sleep_forever()

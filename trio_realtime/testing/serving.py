@@ -7,6 +7,7 @@ from contextlib import suppress
 import trio
 
 from ..errors import ConnectionLost, ProtocolError
+from ..exception_groups import unwrap
 from ..transport import Payload
 from .faulty_connection import FaultyConnection
 from .link import Act, Link, Send, SendClose
@@ -29,12 +30,15 @@ async def serve_connection(connection: ServerConnection, transport: ServerTransp
         connection.wake = serving.look  # a fault that is injected happens before anything else does
     elif isinstance(connection, SharedConnection):
         connection.wake = serving.look_soon  # the other connection is in the middle of telling everybody
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(serving.read, nursery.cancel_scope)
-        nursery.start_soon(serving.keep_time)
-        with suppress(ConnectionLost, trio.ClosedResourceError):
-            await serving.write()
-        nursery.cancel_scope.cancel()
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(serving.read, nursery.cancel_scope)
+            nursery.start_soon(serving.keep_time)
+            with suppress(ConnectionLost, trio.ClosedResourceError):
+                await serving.write()
+            nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        raise unwrap(group, None) from None
 
 
 class _Serving:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from ..errors import ConnectError, ConnectTimeout, HandshakeRejected
+from ..exception_groups import unwrap
 from ..handshake import AnswerReader, NotAnAnswer
 from ..transport import MessageTransport
 from ..wire.codec import Kind
@@ -73,15 +74,18 @@ async def simulated_transport(
 
 @asynccontextmanager
 async def running_beside(task: Callable[[], Awaitable[object]]) -> AsyncGenerator[None]:
-    """Run a task until the block ends; what the block raises leaves it as itself, in no group."""
+    """Run a task until the block ends; what the block raises, or the task, leaves as itself, in no group."""
     failure: Exception | KeyboardInterrupt | None = None
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(task)
-        try:
-            yield
-        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  raised below, whatever it is
-            failure = error
-        nursery.cancel_scope.cancel()
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(task)
+            try:
+                yield
+            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  raised below, whatever it is
+                failure = error
+            nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        raise unwrap(group, None) from failure
     if failure is not None:
         raise failure
 
