@@ -250,8 +250,9 @@ class ResponseStream:
         self._emit("response.output_item.added", response_id=self.id, output_index=opened.index, item=held.shown())
         if not self.out_of_band:
             previous = self._conversation.insert(held)
-            # The real server has been seen to say null in `done` of a response's first item, whatever stood before it.
-            opened.previous_item_id = previous if opened.index else None
+            # In `done` the real server says null where just one item stands before, and the truth further behind: so
+            # it is in all recorded responses.
+            opened.previous_item_id = None if previous == self._conversation.items[0].id else previous
             self._emit("conversation.item.added", previous_item_id=previous, item=held.shown())
         return opened
 
