@@ -22,7 +22,8 @@ def silence(milliseconds: int, format_type: str = "audio/pcm") -> bytes:
 def listening(drive: Any, simulator: Simulator | None = None, **turn_detection: Any) -> Any:
     client = drive(simulator)
     turn_detection.setdefault("type", "server_vad")
-    client.configure(audio={"input": {"turn_detection": turn_detection, "transcription": {"model": "whisper-1"}}})
+    transcription = {"model": "gpt-4o-transcribe"}
+    client.configure(audio={"input": {"turn_detection": turn_detection, "transcription": transcription}})
     return client
 
 

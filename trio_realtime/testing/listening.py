@@ -172,12 +172,12 @@ class Listening:
             error = {"type": said.type, "code": said.code, "message": said.message, "param": None}
             self._emit(f"{event}.failed", **ids, error=error)
             return
-        confidence = self._session["include"] is not None
+        confidence = bool(self._session["include"])
         logprobs: list[Json] = []
         written = 0
         for index, (speaker, text) in enumerate(said.segments):
             began = written
-            for token in tokenise(f" {text}" if index else text):
+            for token in _deltas(model, text, is_first=not index):
                 yield len(token) * SPEECH_MS_PER_CHARACTER / 1000 * self._pace
                 written += len(token)
                 log_probability = {"token": token, "logprob": -0.01, "bytes": list(token.encode(errors="replace"))}
@@ -223,3 +223,14 @@ class Listening:
         )
         self._commit(self._buffer.take(self._playback_end_ms), is_silence=True)
         self._turns.user_ended()
+
+
+def _deltas(model: str, text: str, *, is_first: bool) -> list[str]:
+    """Split what one speaker says into deltas, as the model does."""
+    if not is_first:
+        text = f" {text}"
+    if model == "whisper-1":  # does not stream
+        return [text] if text else []
+    if model == "gpt-realtime-whisper" and is_first and text:
+        text = f" {text}"  # seen on the wire; the transcript begins without it
+    return tokenise(text)
