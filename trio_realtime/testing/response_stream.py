@@ -115,6 +115,12 @@ class ResponseStream:
         """The response's id."""
         return str(self.response["id"])
 
+    @property
+    def voice(self) -> Json | str:
+        """The voice that it speaks with."""
+        voice: Json | str = self.response["audio"]["output"]["voice"]
+        return voice
+
     def cancel(self, reason: str) -> None:
         """End it between two steps, with status `cancelled`."""
         self.steps.close()

@@ -42,7 +42,6 @@ class Responses:
 
     Attributes:
         conversation_id: Of the conversation that they are part of.
-        has_spoken: Whether audio of the model was made.
     """
 
     def __init__(
@@ -80,7 +79,7 @@ class Responses:
         self._count = 0
         self._answer_is_due = False
         self.conversation_id: str = ids.next("conv")
-        self.has_spoken: bool = False
+        self._voice: Json | str | None = None  # that was heard in the conversation
 
     @property
     def active(self) -> ResponseStream | None:
@@ -107,8 +106,24 @@ class Responses:
                 "finished before creating a new one.",
                 code="conversation_already_has_active_response",
             )
+        if conversation != "none":
+            self.check_voice(response_settings(self._session(), params)["audio"]["output"]["voice"])
         given = None if "input" not in params else self._context(params["input"])
         self._begin(params, given, out_of_band=conversation == "none")
+
+    def check_voice(self, voice: Json | str) -> None:
+        """Check that the conversation goes on in the voice that was heard in it, once one was.
+
+        Raises:
+            RefusedError: It is another.
+        """
+        heard = self._voice
+        if heard is None and (active := self.active) is not None and active.audio_ms:
+            heard = active.voice
+        if heard is not None and voice not in (heard, self._session()["audio"]["output"]["voice"]):
+            raise RefusedError(
+                "Cannot update a conversation's voice if assistant audio is present.", code="cannot_update_voice"
+            )
 
     def _context(self, given: Sequence[Json]) -> list[ServerItem]:
         context: list[ServerItem] = []
@@ -234,7 +249,8 @@ class Responses:
         limits = {"name": "tokens", "limit": _TOKENS_PER_MINUTE, "remaining": remaining, "reset_seconds": 0.004}
         self._emit("rate_limits.updated", rate_limits=[limits])
         if stream.audio_ms:
-            self.has_spoken = True
+            if not stream.out_of_band:
+                self._voice = self._voice or stream.voice
             if self._sound is not None:
                 self._sound.close(stream.id, stream.audio_ms)
         if stream.out_of_band:

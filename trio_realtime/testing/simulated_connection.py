@@ -293,12 +293,7 @@ class SimulatedConnection(FaultyConnection):
 
     def _check_output(self, output: Json) -> None:
         before: Json = self.session["audio"]["output"]
-        if self._responses.has_spoken and output["voice"] != before["voice"]:
-            raise RefusedError(
-                "Cannot update a conversation's voice if assistant audio is present.",
-                code="cannot_update_voice",
-                param="session.audio.output.voice",
-            )
+        self._responses.check_voice(output["voice"])
         if self._responses.active is not None and output["speed"] != before["speed"]:
             raise RefusedError(
                 "The speed cannot be changed while a response is in progress.", param="session.audio.output.speed"
