@@ -62,6 +62,7 @@ class Listening:
         self._detector: SpeechDetector | None = None
         self._speech_item_id: str | None = None
         self._speech_start_ms = 0
+        self._playback_end = 0.0
         self._playback_end_ms = 0
         self._buffer = InputBuffer(self._input["format"]["type"])
         self.idle_due: float = float("inf")
@@ -92,6 +93,8 @@ class Listening:
     def append(self, audio: bytes) -> None:
         """Hear more audio."""
         self._buffer.append(audio)
+        if self._clock() < self._playback_end:
+            self._playback_end_ms = self._buffer.end_ms
         if self._detector is None:
             return
         for change in self._detector.detect(audio):
@@ -208,7 +211,7 @@ class Listening:
         turn_detection: Json = self._input["turn_detection"] or {}
         timeout_ms: int | None = turn_detection.get("idle_timeout_ms")
         if timeout_ms is not None and self._speech_item_id is None:
-            self._playback_end_ms = self._buffer.end_ms
+            self._playback_end, self._playback_end_ms = playback_end, self._buffer.end_ms
             self.idle_due = playback_end + timeout_ms / 1000
 
     def time_out(self) -> None:
