@@ -87,7 +87,7 @@ class SimulatedConnection(FaultyConnection):
         self._timeline = timeline = Timeline()
         self._conversation = conversation = ServerConversation()
         session_id, expires_at = ids.next("sess"), int(unix_time + behaviour.max_duration)
-        model = query.get("model", DEFAULT_MODEL)
+        model = str(query.get("model") or (configuration or {}).get("model", DEFAULT_MODEL))
         self.session: Json = (
             transcription_session(session_id, expires_at)
             if "intent" in query
