@@ -100,6 +100,11 @@ TestRequestsAgainstModel = RequestsAgainstModel.TestCase
     ("details", "kind"),
     [
         (ErrorDetails(code="input_audio_buffer_commit_empty"), "commit"),
+        (ErrorDetails(code="item_retrieve_invalid_item_id"), "retrieve"),
+        (ErrorDetails(code="item_delete_invalid_item_id"), "delete"),
+        (ErrorDetails(code="item_truncate_invalid_item_id"), "truncate"),
+        (ErrorDetails(code="unsupported_content_type"), "truncate"),
+        (ErrorDetails(code="cannot_update_voice"), "update"),
         (ErrorDetails(code="unknown_parameter", param="session.voice"), "update"),
         (ErrorDetails(code="invalid_value", param="item.content[0].type"), "create_item"),
         (ErrorDetails(code="invalid_value", param="previous_item_id"), "create_item"),

@@ -117,7 +117,8 @@ def check_order(events: list[Event]) -> None:
         elif kind == "conversation.item.input_audio_transcription.delta":
             transcripts[event["item_id"]] = transcripts.get(event["item_id"], "") + event["delta"]
         elif kind == "conversation.item.input_audio_transcription.completed":
-            assert transcripts.pop(event["item_id"], "") == event["transcript"]
+            # One model puts a space before the first word of the deltas.
+            assert transcripts.pop(event["item_id"], "").removeprefix(" ") == event["transcript"].removeprefix(" ")
 
 
 class McpOrder:

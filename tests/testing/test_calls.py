@@ -84,6 +84,7 @@ def test_a_call_has_the_session_that_it_was_given() -> None:
     (connection,) = simulator.connections
     session = connection.session
     assert (session["model"], session["instructions"]) == ("gpt-realtime", "Be kind.")
+    assert session["audio"]["input"]["turn_detection"]["silence_duration_ms"] == 200, "the model's, not the default's"
     assert session["audio"]["output"]["voice"] == "cedar"
 
 

@@ -166,6 +166,15 @@ def test_another_beginning_is_not_cached(drive: Any) -> None:
     assert usage(client.respond())["cached_tokens"] == 0
 
 
+def test_speech_costs_a_token_for_each_whole_tenth_of_a_second(drive: Any) -> None:
+    client = drive()
+    client.configure(audio={"input": {"turn_detection": None}})
+    client.speak(bytes(2796 * 48))
+    client.send("input_audio_buffer.commit")
+    usage = client.respond()[-2]["response"]["usage"]
+    assert usage["input_token_details"]["audio_tokens"] == 27
+
+
 def test_speech_is_cached_as_speech(drive: Any) -> None:
     client = drive(Simulator([says("Yes.", audio=10.0)] * 3))
     client.configure(instructions=INSTRUCTIONS)

@@ -50,6 +50,12 @@ def test_items_stand_where_previous_item_id_says(drive: Any, positions: list[int
     assert ids(client) == expected
 
 
+def test_behind_nothing_is_at_the_end(drive: Any) -> None:
+    client = drive()
+    client.say("First", previous_item_id="")
+    assert client.say("Second", previous_item_id="")[0]["previous_item_id"] == client.connection.items[0]["id"]
+
+
 def test_a_function_call_and_its_output_may_be_seeded(drive: Any) -> None:
     client = drive()
     call = {"type": "function_call", "name": "f", "arguments": "{}"}
@@ -127,7 +133,7 @@ def test_a_deleted_item_is_gone(drive: Any) -> None:
     (event,) = client.send("conversation.item.delete", item_id=item_id)
     assert (event["type"], event["item_id"]) == ("conversation.item.deleted", item_id)
     assert client.connection.items == []
-    assert client.refused("conversation.item.retrieve", item_id=item_id)["param"] == "item_id"
+    assert client.refused("conversation.item.retrieve", item_id=item_id)["code"] == "item_retrieve_invalid_item_id"
 
 
 def test_an_item_deleted_while_it_grows_ends_outside_the_conversation(drive: Any, wire: Any) -> None:

@@ -145,17 +145,17 @@ REFUSALS: list[tuple[dict[str, Any], str, str | None]] = [
         "invalid_value",
         "item.approval_request_id",
     ),
-    ({"type": "conversation.item.retrieve", "item_id": "item_x"}, "invalid_value", "item_id"),
-    ({"type": "conversation.item.delete", "item_id": "item_x"}, "invalid_value", "item_id"),
+    ({"type": "conversation.item.retrieve", "item_id": "item_x"}, "item_retrieve_invalid_item_id", None),
+    ({"type": "conversation.item.delete", "item_id": "item_x"}, "item_delete_invalid_item_id", None),
     (
         {"type": "conversation.item.truncate", "item_id": "item_x", "content_index": 0, "audio_end_ms": 0},
-        "invalid_value",
-        "item_id",
+        "item_truncate_invalid_item_id",
+        None,
     ),
     (
         {"type": "conversation.item.truncate", "item_id": "taken", "content_index": 0, "audio_end_ms": 0},
-        "invalid_value",
-        "item_id",
+        "unsupported_content_type",
+        None,
     ),
     (
         {"type": "conversation.item.truncate", "item_id": "taken", "content_index": 0, "audio_end_ms": -1},
@@ -252,8 +252,26 @@ def test_the_voice_is_fixed_once_it_was_heard(drive: Any) -> None:
     client.configure(audio={"output": {"voice": "cedar"}})
     client.respond()
     update = {"type": "realtime", "audio": {"output": {"voice": "marin"}}}
-    assert client.refused("session.update", session=update)["code"] == "cannot_update_voice"
+    error = client.refused("session.update", session=update)
+    assert (error["code"], error["param"]) == ("cannot_update_voice", None)
     client.configure(audio={"output": {"voice": "cedar"}})
+
+
+def test_a_response_has_the_voice_that_was_heard(drive: Any) -> None:
+    client = drive(Simulator([says("Long before it ends it is heard.")], pace=1))
+    other = {"output": {"voice": "cedar"}}
+    client.respond(conversation="none", audio=other)  # beside the conversation any voice may speak, at any time
+    client.send("response.create")
+    client.wait(0.1)
+    client.configure(audio={"output": {"voice": "ash"}})
+    client.wait(0.2)
+    session = {"type": "realtime", "audio": other}
+    assert client.refused("session.update", session=session)["code"] == "cannot_update_voice"
+    client.wait(60)
+    assert client.refused("response.create", response={"audio": other})["code"] == "cannot_update_voice"
+    heard, of_the_session = ({"output": {"voice": voice}} for voice in ("marin", "ash"))
+    for response in ({"audio": other, "conversation": "none"}, {"audio": heard}, {"audio": of_the_session}):
+        assert client.respond(**response)[-2]["response"]["status"] == "completed"
 
 
 def test_tracing_is_fixed_once_it_is_on(drive: Any) -> None:
@@ -270,14 +288,31 @@ def test_truncating_beyond_the_audio_is_refused(drive: Any) -> None:
     spoken = client.connection.items[-1]["id"]
     error = client.refused("conversation.item.truncate", item_id=spoken, content_index=0, audio_end_ms=1001)
     assert "1000ms is already shorter than 1001ms" in error["message"]
-    assert client.refused("conversation.item.truncate", item_id=spoken, content_index=1, audio_end_ms=0)["param"] == (
-        "content_index"
-    )
+    assert (error["code"], error["param"]) == ("invalid_value", "audio_end_ms")
     client.respond()
     call = client.connection.items[-1]["id"]
-    assert client.refused("conversation.item.truncate", item_id=call, content_index=0, audio_end_ms=0)["param"] == (
-        "item_id"
-    )
+    for item_id, index in ((spoken, 1), (call, 0)):
+        error = client.refused("conversation.item.truncate", item_id=item_id, content_index=index, audio_end_ms=0)
+        assert error["message"] == "Only model output audio messages can be truncated"
+
+
+def test_what_was_not_spoken_yet_cannot_be_truncated(drive: Any) -> None:
+    client = drive(Simulator([says("Some speech.", audio=1.0)], pace=1))
+    client.send("response.create")
+    client.wait(0.1)
+    (item,) = client.connection.items
+    truncate = {"item_id": item["id"], "content_index": 0, "audio_end_ms": 0}
+    assert client.refused("conversation.item.truncate", **truncate)["code"] == "unsupported_content_type"
+    client.wait(0.2)
+    for _ in range(2):
+        (event,) = client.send("conversation.item.truncate", **truncate)
+        assert event["type"] == "conversation.item.truncated"
+
+
+@pytest.mark.parametrize(("command", "doing"), [("delete", "deleting"), ("retrieve", "retrieving")])
+def test_an_item_that_is_not_there_is_named(drive: Any, command: str, doing: str) -> None:
+    error = drive().refused(f"conversation.item.{command}", item_id="item_x")
+    assert error["message"] == f"Error {doing} item: the item with id 'item_x' does not exist."
 
 
 def test_a_transcription_session_makes_no_responses(drive: Any) -> None:

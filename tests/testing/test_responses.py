@@ -58,6 +58,21 @@ def test_an_audio_turn_has_the_observed_order(drive: Any, wire: Any) -> None:
     assert response["audio"]["output"]["voice"] == "marin"
 
 
+def test_an_answer_stands_behind_what_it_answers(drive: Any) -> None:
+    client = drive(Simulator([calls("f", call_id="call_1"), [says("One."), calls("f")]]))
+    client.say("First")
+    for _ in range(2):
+        client.respond()
+    added, finished = (
+        [(event["item"]["id"], event["previous_item_id"]) for event in only(client.events, f"conversation.item.{kind}")]
+        for kind in ("added", "done")
+    )
+    user, call, message, last = (item["id"] for item in client.connection.items)
+    assert added == [(user, None), (call, user), (message, call), (last, message)]
+    # What the real server says of the second item of a conversation, once it is done, is not so.
+    assert finished == [(user, None), (call, None), (message, call), (last, message)]
+
+
 def test_a_text_turn_has_no_audio(drive: Any, wire: Any) -> None:
     client = text_session(drive, Simulator([says("Just text, then.")]))
     events = client.respond()

@@ -37,6 +37,12 @@ def test_older_models_wait_for_less_silence(drive: Any) -> None:
     assert event["session"]["audio"]["input"]["turn_detection"]["silence_duration_ms"] == 200
 
 
+@pytest.mark.parametrize(("model", "voice"), [("gpt-realtime", "alloy"), ("gpt-realtime-2.1", "marin")])
+def test_each_model_speaks_with_its_own_voice_unless_told(drive: Any, model: str, voice: str) -> None:
+    (event,) = drive(model=model).events
+    assert event["session"]["audio"]["output"]["voice"] == voice
+
+
 def test_an_update_changes_only_what_it_names(drive: Any) -> None:
     client = drive()
     before = client.events[0]["session"]
@@ -60,7 +66,9 @@ def test_transcription_and_noise_reduction_merge_and_switch_off(drive: Any) -> N
     }
     merged = listen(transcription={"language": "en"}, noise_reduction={"type": "near_field"})
     assert merged["transcription"] == {"model": "whisper-1", "language": "en", "prompt": None}
+    assert merged["noise_reduction"] == {"type": "near_field", "strength": 1.0}
     assert listen(noise_reduction={"strength": 0.5})["noise_reduction"] == {"type": "near_field", "strength": 0.5}
+    assert listen(noise_reduction={"type": "far_field"})["noise_reduction"] == {"type": "far_field", "strength": 0.5}
     off = listen(transcription=None, noise_reduction=None, turn_detection=None)
     assert (off["transcription"], off["noise_reduction"], off["turn_detection"]) == (None, None, None)
 

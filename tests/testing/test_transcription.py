@@ -66,6 +66,29 @@ def test_other_models_send_none(drive: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("model", "deltas"),
+    [
+        ("gpt-4o-transcribe", ["Yes", ",", " well", "."]),
+        # Its first word, too, comes with the space before it, which the transcript does not have.
+        ("gpt-realtime-whisper", [" Yes", ",", " well", "."]),
+        ("whisper-1", ["Yes, well."]),
+    ],
+)
+def test_each_model_has_deltas_of_its_own(drive: Any, model: str, deltas: list[str]) -> None:
+    events = transcribed(drive, "Yes, well.", model)
+    assert [event["delta"] for event in only(events, "delta")] == deltas
+    assert only(events, "completed")[0]["transcript"] == "Yes, well."
+    assert only(transcribed(drive, "", model), "delta") == []
+
+
+def test_log_probabilities_need_to_be_named(drive: Any) -> None:
+    client = drive(Simulator(transcripts=["Yes"]))
+    client.configure(include=[], audio={"input": {"transcription": {"model": "gpt-4o-transcribe"}}})
+    client.speak(load_voice("question"))
+    assert not [event for event in client.wait(60) if "logprobs" in event]
+
+
+@pytest.mark.parametrize(
     ("said", "languages"),
     [
         ("Hello.", ["en"]),

@@ -22,7 +22,8 @@ def silence(milliseconds: int, format_type: str = "audio/pcm") -> bytes:
 def listening(drive: Any, simulator: Simulator | None = None, **turn_detection: Any) -> Any:
     client = drive(simulator)
     turn_detection.setdefault("type", "server_vad")
-    client.configure(audio={"input": {"turn_detection": turn_detection, "transcription": {"model": "whisper-1"}}})
+    transcription = {"model": "gpt-4o-transcribe"}
+    client.configure(audio={"input": {"turn_detection": turn_detection, "transcription": transcription}})
     return client
 
 
@@ -341,7 +342,8 @@ def test_a_long_silence_makes_the_server_speak(drive: Any, wire: Any) -> None:
     )
     client.speak(silence(300))
     client.send("response.create")
-    assert "input_audio_buffer.timeout_triggered" not in kinds(client.wait(7.9))  # 2 s of speech, then 6 s of silence
+    # Done after 0.4 s; then 2 s of speech and 6 s of silence.
+    assert "input_audio_buffer.timeout_triggered" not in kinds(client.wait(8.3))
     client.speak(silence(500))
     events = client.wait(0.2)
     triggered, committed, added = events[:3]
@@ -355,6 +357,18 @@ def test_a_long_silence_makes_the_server_speak(drive: Any, wire: Any) -> None:
     client.wait(3)
     assert "input_audio_buffer.timeout_triggered" in kinds(client.wait(10))  # and again
     wire.check_order(client.events)
+
+
+def test_the_silence_begins_when_what_was_said_has_sounded(drive: Any) -> None:
+    client = listening(drive, Simulator([says("Hello?", audio=2.0)], pace=0.5), idle_timeout_ms=6000)
+    client.send("response.create")
+    for _ in range(100):  # a microphone that is never off
+        client.speak(silence(100))
+        client.wait(0.1)
+    triggered = find(client.events, "input_audio_buffer.timeout_triggered")
+    # The response is done after 1 s, and then sounds for its 2 s: so the documentation counts.
+    assert triggered["audio_end_ms"] == pytest.approx(9000, abs=200)
+    assert triggered["audio_end_ms"] - triggered["audio_start_ms"] == pytest.approx(6000, abs=200)
 
 
 def test_the_silence_is_an_item_with_its_audio_and_without_words(drive: Any) -> None:

@@ -33,6 +33,11 @@ _KINDS_OF_CODE: dict[str, tuple[Kind, ...]] = {
     "input_audio_buffer_commit_empty": ("commit",),
     "response_cancel_not_active": ("cancel",),
     "conversation_already_has_active_response": ("create_response",),
+    "item_retrieve_invalid_item_id": ("retrieve",),
+    "item_delete_invalid_item_id": ("delete",),
+    "item_truncate_invalid_item_id": ("truncate",),
+    "unsupported_content_type": ("truncate",),
+    "cannot_update_voice": ("update",),
 }
 _KINDS_OF_PARAM: dict[str, tuple[Kind, ...]] = {
     "session": ("update",),

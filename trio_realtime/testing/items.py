@@ -41,7 +41,7 @@ class Items:
             RefusedError: It is refused.
         """
         given: Json = event["item"]
-        previous_item_id: str | None = event.get("previous_item_id")
+        previous_item_id: str | None = event.get("previous_item_id") or None  # "" is the end on the real server too
         if previous_item_id not in {None, "root"}:
             self.find(previous_item_id, "previous_item_id")
         if self._conversation.find(given.get("id", "")) is not None:
@@ -105,13 +105,24 @@ class Items:
             raise RefusedError(f"Item with item_id '{item_id}' not found.", param=param)
         return held
 
+    def _addressed(self, event: Json, command: str) -> ServerItem:
+        """Find the item that a command is about."""
+        held = self._conversation.find(event["item_id"])
+        if held is None:
+            doing = f"{command.removesuffix('e')}ing"
+            raise RefusedError(
+                f"Error {doing} item: the item with id '{event['item_id']}' does not exist.",
+                code=f"item_{command}_invalid_item_id",
+            )
+        return held
+
     def retrieve(self, event: Json) -> None:
         """Answer `conversation.item.retrieve`.
 
         Raises:
             RefusedError: There is no such item.
         """
-        self._emit("conversation.item.retrieved", item=self.find(event["item_id"], "item_id").retrieved())
+        self._emit("conversation.item.retrieved", item=self._addressed(event, "retrieve").retrieved())
 
     def truncate(self, event: Json) -> None:
         """Answer `conversation.item.truncate`.
@@ -119,18 +130,16 @@ class Items:
         Raises:
             RefusedError: There is no such audio, or it is shorter.
         """
-        held = self.find(event["item_id"], "item_id")
-        if held.item.get("role") != "assistant":
-            raise RefusedError("Only model output audio messages can be truncated.", param="item_id")
+        held = self._addressed(event, "truncate")
         index, end_ms = event["content_index"], event["audio_end_ms"]
-        parts = held.item["content"]
-        if index >= len(parts) or parts[index]["type"] != "output_audio":
-            raise RefusedError("Only model output audio messages can be truncated.", param="content_index")
+        # An item of which nothing was spoken yet is none either.
+        if held.item.get("role") != "assistant" or index not in held.audio:
+            raise RefusedError("Only model output audio messages can be truncated", code="unsupported_content_type")
         if not held.truncate(index, end_ms):
             raise RefusedError(
                 f"Audio content of {held.audio_ms}ms is already shorter than {end_ms}ms", param="audio_end_ms"
             )
-        parts[index].pop("transcript", None)
+        held.item["content"][index].pop("transcript", None)
         self._emit("conversation.item.truncated", item_id=held.id, content_index=index, audio_end_ms=end_ms)
 
     def delete(self, event: Json) -> None:
@@ -139,6 +148,6 @@ class Items:
         Raises:
             RefusedError: There is no such item.
         """
-        held = self.find(event["item_id"], "item_id")
+        held = self._addressed(event, "delete")
         self._conversation.items.remove(held)
         self._emit("conversation.item.deleted", item_id=held.id)

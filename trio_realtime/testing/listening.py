@@ -62,6 +62,7 @@ class Listening:
         self._detector: SpeechDetector | None = None
         self._speech_item_id: str | None = None
         self._speech_start_ms = 0
+        self._playback_end = 0.0
         self._playback_end_ms = 0
         self._buffer = InputBuffer(self._input["format"]["type"])
         self.idle_due: float = float("inf")
@@ -92,6 +93,8 @@ class Listening:
     def append(self, audio: bytes) -> None:
         """Hear more audio."""
         self._buffer.append(audio)
+        if self._clock() < self._playback_end:
+            self._playback_end_ms = self._buffer.end_ms
         if self._detector is None:
             return
         for change in self._detector.detect(audio):
@@ -172,12 +175,12 @@ class Listening:
             error = {"type": said.type, "code": said.code, "message": said.message, "param": None}
             self._emit(f"{event}.failed", **ids, error=error)
             return
-        confidence = self._session["include"] is not None
+        confidence = bool(self._session["include"])
         logprobs: list[Json] = []
         written = 0
         for index, (speaker, text) in enumerate(said.segments):
             began = written
-            for token in tokenise(f" {text}" if index else text):
+            for token in _deltas(model, text, is_first=not index):
                 yield len(token) * SPEECH_MS_PER_CHARACTER / 1000 * self._pace
                 written += len(token)
                 log_probability = {"token": token, "logprob": -0.01, "bytes": list(token.encode(errors="replace"))}
@@ -208,7 +211,7 @@ class Listening:
         turn_detection: Json = self._input["turn_detection"] or {}
         timeout_ms: int | None = turn_detection.get("idle_timeout_ms")
         if timeout_ms is not None and self._speech_item_id is None:
-            self._playback_end_ms = self._buffer.end_ms
+            self._playback_end, self._playback_end_ms = playback_end, self._buffer.end_ms
             self.idle_due = playback_end + timeout_ms / 1000
 
     def time_out(self) -> None:
@@ -223,3 +226,14 @@ class Listening:
         )
         self._commit(self._buffer.take(self._playback_end_ms), is_silence=True)
         self._turns.user_ended()
+
+
+def _deltas(model: str, text: str, *, is_first: bool) -> list[str]:
+    """Split what one speaker says into deltas, as the model does."""
+    if not is_first:
+        text = f" {text}"
+    if model == "whisper-1":  # does not stream
+        return [text] if text else []
+    if model == "gpt-realtime-whisper" and is_first and text:
+        text = f" {text}"  # seen on the wire; the transcript begins without it
+    return tokenise(text)

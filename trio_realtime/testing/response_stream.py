@@ -115,6 +115,12 @@ class ResponseStream:
         """The response's id."""
         return str(self.response["id"])
 
+    @property
+    def voice(self) -> Json | str:
+        """The voice that it speaks with."""
+        voice: Json | str = self.response["audio"]["output"]["voice"]
+        return voice
+
     def cancel(self, reason: str) -> None:
         """End it between two steps, with status `cancelled`."""
         self.steps.close()
@@ -250,8 +256,9 @@ class ResponseStream:
         self._emit("response.output_item.added", response_id=self.id, output_index=opened.index, item=held.shown())
         if not self.out_of_band:
             previous = self._conversation.insert(held)
-            # The real server has been seen to say null in `done` of a response's first item, whatever stood before it.
-            opened.previous_item_id = previous if opened.index else None
+            # In `done` the real server says null where just one item stands before, and the truth further behind: so
+            # it is in all recorded responses.
+            opened.previous_item_id = None if previous == self._conversation.items[0].id else previous
             self._emit("conversation.item.added", previous_item_id=previous, item=held.shown())
         return opened
 

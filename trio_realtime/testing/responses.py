@@ -42,7 +42,6 @@ class Responses:
 
     Attributes:
         conversation_id: Of the conversation that they are part of.
-        has_spoken: Whether audio of the model was made.
     """
 
     def __init__(
@@ -75,17 +74,17 @@ class Responses:
         self._clock = clock
         self._cache = PromptCache()
         self._sound = OutputBuffer(emit, timeline, clock) if delivery.sideband else None
-        self._under_way: dict[str, tuple[ResponseStream, Steps, float]] = {}  # and since when
+        self._under_way: dict[str, tuple[ResponseStream, Steps]] = {}
         self._last_id = ""
         self._count = 0
         self._answer_is_due = False
         self.conversation_id: str = ids.next("conv")
-        self.has_spoken: bool = False
+        self._voice: Json | str | None = None  # that was heard in the conversation
 
     @property
     def active(self) -> ResponseStream | None:
         """The response in the conversation; those beside it do not count."""
-        return next((stream for stream, _, _ in self._under_way.values() if not stream.out_of_band), None)
+        return next((stream for stream, _ in self._under_way.values() if not stream.out_of_band), None)
 
     # --- the client ----------------------------------------------------------------------------------------------
 
@@ -107,8 +106,24 @@ class Responses:
                 "finished before creating a new one.",
                 code="conversation_already_has_active_response",
             )
+        if conversation != "none":
+            self.check_voice(response_settings(self._session(), params)["audio"]["output"]["voice"])
         given = None if "input" not in params else self._context(params["input"])
         self._begin(params, given, out_of_band=conversation == "none")
+
+    def check_voice(self, voice: Json | str) -> None:
+        """Check that the conversation goes on in the voice that was heard in it, once one was.
+
+        Raises:
+            RefusedError: It is another.
+        """
+        heard = self._voice
+        if heard is None and (active := self.active) is not None and active.audio_ms:
+            heard = active.voice
+        if heard is not None and voice not in (heard, self._session()["audio"]["output"]["voice"]):
+            raise RefusedError(
+                "Cannot update a conversation's voice if assistant audio is present.", code="cannot_update_voice"
+            )
 
     def _context(self, given: Sequence[Json]) -> list[ServerItem]:
         context: list[ServerItem] = []
@@ -205,7 +220,7 @@ class Responses:
         # Tools of MCP servers that this response is the first to name are listed before it goes on.
         steps = self._play(stream, self._mcp.list_new(settings["tools"]))
         self._last_id = stream.id
-        self._under_way[stream.id] = stream, steps, self._clock()
+        self._under_way[stream.id] = stream, steps
         self._timeline.add(self._clock(), steps)
 
     def _next_turn(self, seen: Sequence[ServerItem], settings: Json, params: Json) -> tuple[Output, ...]:
@@ -228,24 +243,26 @@ class Responses:
         self._end(stream)
 
     def _end(self, stream: ResponseStream) -> None:
-        _, _, began = self._under_way.pop(stream.id)
+        del self._under_way[stream.id]
         usage: Json = stream.response["usage"] or {"total_tokens": 0}
         remaining = _TOKENS_PER_MINUTE - usage["total_tokens"]
         limits = {"name": "tokens", "limit": _TOKENS_PER_MINUTE, "remaining": remaining, "reset_seconds": 0.004}
         self._emit("rate_limits.updated", rate_limits=[limits])
         if stream.audio_ms:
-            self.has_spoken = True
+            if not stream.out_of_band:
+                self._voice = self._voice or stream.voice
             if self._sound is not None:
                 self._sound.close(stream.id, stream.audio_ms)
         if stream.out_of_band:
             return
-        self._silence().response_ended(max(self._clock(), began + stream.audio_ms / 1000))
+        # As documented: from `response.done` on, however long before the audio began.
+        self._silence().response_ended(self._clock() + stream.audio_ms / 1000)
         if self._answer_is_due:
             self._answer_is_due = False
             self._begin({}, None)
 
     def _stop(self, response_id: str, reason: str) -> None:
-        stream, steps, _ = self._under_way[response_id]
+        stream, steps = self._under_way[response_id]
         self._timeline.remove(steps)
         stream.cancel(reason)
         self._end(stream)

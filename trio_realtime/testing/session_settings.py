@@ -40,9 +40,9 @@ _TRANSCRIPTION_DEFAULTS: Json = {"model": "gpt-realtime-whisper", "language": No
 
 def realtime_session(session_id: str, model: str, expires_at: int) -> Json:
     """Make the configuration that a `?model=` connection begins with; nulls are spelled out as on the wire."""
-    turn_detection = dict(_TURN_DETECTION_DEFAULTS["server_vad"])
+    turn_detection, voice = dict(_TURN_DETECTION_DEFAULTS["server_vad"]), "marin"
     if not model.startswith("gpt-realtime-2"):
-        turn_detection["silence_duration_ms"] = 200
+        turn_detection["silence_duration_ms"], voice = 200, "alloy"
     return {
         "type": "realtime",
         "object": "realtime.session",
@@ -64,7 +64,7 @@ def realtime_session(session_id: str, model: str, expires_at: int) -> Json:
                 "noise_reduction": None,
                 "turn_detection": turn_detection,
             },
-            "output": {"format": dict(_PCM_FORMAT), "voice": "marin", "speed": 1.0},
+            "output": {"format": dict(_PCM_FORMAT), "voice": voice, "speed": 1.0},
         },
         "include": None,
     }
@@ -138,7 +138,7 @@ def _merged(key: str, current: Any, value: Any) -> Any:
         case "transcription":
             return (current or _TRANSCRIPTION_DEFAULTS) | value
         case "noise_reduction":
-            return (current or {}) | value
+            return (current or {"strength": 1.0}) | value
         case "format":
             return dict(_PCM_FORMAT) if value["type"] == PCM else value
         case _:

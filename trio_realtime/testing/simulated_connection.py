@@ -49,7 +49,8 @@ class SimulatedConnection(SessionConnection):
         self._unix_time_at_0 = opening.unix_time - opening.now
         self._timeline = timeline = Timeline()
         self._conversation = conversation = ServerConversation()
-        session_id, model = ids.next("sess"), query.get("model", DEFAULT_MODEL)
+        session_id = ids.next("sess")
+        model = str(query.get("model") or (opening.configuration or {}).get("model", DEFAULT_MODEL))
         self.session = (
             transcription_session(session_id, self._expires_at)
             if "intent" in query
@@ -222,12 +223,7 @@ class SimulatedConnection(SessionConnection):
 
     def _check_output(self, output: Json) -> None:
         before: Json = self.session["audio"]["output"]
-        if self._responses.has_spoken and output["voice"] != before["voice"]:
-            raise RefusedError(
-                "Cannot update a conversation's voice if assistant audio is present.",
-                code="cannot_update_voice",
-                param="session.audio.output.voice",
-            )
+        self._responses.check_voice(output["voice"])
         if self._responses.active is not None and output["speed"] != before["speed"]:
             raise RefusedError(
                 "The speed cannot be changed while a response is in progress.", param="session.audio.output.speed"

@@ -38,7 +38,8 @@ def item_tokens(held: ServerItem) -> Tokens:
     text = sum(_text_tokens(part.get("text") or part.get(words) or "") for part in item["content"])
     images = sum(IMAGE_TOKENS for part in item["content"] if part["type"] == "input_image")
     per_token = ASSISTANT_MS_PER_TOKEN if item["role"] == "assistant" else USER_MS_PER_TOKEN
-    return Tokens(text, math.ceil(held.audio_ms / per_token), images)
+    # Only whole tokens count: 2,796 ms were seen to be 27.
+    return Tokens(text, held.audio_ms // per_token, images)
 
 
 def prompt_tokens(settings: Mapping[str, Any]) -> Tokens:
