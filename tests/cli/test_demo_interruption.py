@@ -27,7 +27,7 @@ from trio_realtime.testing import (
     load_voice,
     says,
 )
-from trio_realtime.testing.items import Items
+from trio_realtime.testing.simulation.items import Items
 
 HoldDemo = Callable[..., Awaitable[DemoReport]]
 SPEECH = load_voice("interruption")

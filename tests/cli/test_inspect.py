@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from trio_realtime.cli.app import app
 from trio_realtime.cli.inspection import print_recording
 from trio_realtime.testing import read_recording
-from trio_realtime.testing.recording import header_line
+from trio_realtime.testing.recordings.recording import header_line
 
 Event = dict[str, Any]
 TIMES = "\N{MULTIPLICATION SIGN}"

@@ -20,7 +20,7 @@ from trio_realtime.cli.simulation import GREETING, plays_its_part
 from trio_realtime.cli.tables import print_report
 from trio_realtime.cli.waveform import BARS, Waveform
 from trio_realtime.testing import INTERRUPTION, QUESTION, ScriptedTurn, Simulator, calls, fails, load_voice, says
-from trio_realtime.testing.script import Fails
+from trio_realtime.testing.simulation.script import Fails
 
 HoldDemo = Callable[..., Awaitable[DemoReport]]
 ANSWERS = ["I am a voice that was made for tests, and I say rather little.", "Rain, and then a little more rain."]

@@ -52,8 +52,8 @@ from trio_realtime.testing import (
 )
 from trio_realtime.testing.cancel_at_step import cancelled_at
 from trio_realtime.testing.link import server_frame
-from trio_realtime.testing.transport_promises import PROMISES
-from trio_realtime.testing.transport_trial import Inbox
+from trio_realtime.testing.transports.transport_promises import PROMISES
+from trio_realtime.testing.transports.transport_trial import Inbox
 from trio_realtime.websocket import open_websocket
 from trio_realtime.wire.items import InputText, Message
 

@@ -35,12 +35,12 @@ from trio_realtime.testing import (
     simulated_transport,
     unknown_event,
 )
+from trio_realtime.testing.carriers.serving import serve_connection
 from trio_realtime.testing.link import Link
-from trio_realtime.testing.serving import serve_connection
 from trio_realtime.transport import Closed
 from trio_realtime.wire.codec import Kind
 
-from .carriers import CARRIERS, Client, connected
+from .connecting import CARRIERS, Client, connected
 
 CREATED, CLEARED = "session.created", "input_audio_buffer.cleared"
 each_carrier = pytest.mark.parametrize("carrier", CARRIERS)

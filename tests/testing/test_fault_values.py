@@ -22,7 +22,7 @@ from trio_realtime.testing import (
 )
 from trio_realtime.testing.faults import HandshakeFault
 
-from .carriers import connected
+from .connecting import connected
 
 
 @pytest.mark.parametrize("name", FAULTS)

@@ -44,7 +44,7 @@ from trio_realtime.testing import (
 )
 from trio_realtime.transport import Closed
 
-from .carriers import CARRIERS, CLEAR, connected
+from .connecting import CARRIERS, CLEAR, connected
 
 CREATED, CLEARED = "session.created", "input_audio_buffer.cleared"
 each_carrier = pytest.mark.parametrize("carrier", CARRIERS)

@@ -12,7 +12,7 @@ import trio
 
 from trio_realtime.frames import BINARY, encode_frame
 from trio_realtime.testing import check_message_transport
-from trio_realtime.testing.server_websocket import ServerWebSocket
+from trio_realtime.testing.carriers.server_websocket import ServerWebSocket
 from trio_realtime.websocket import WebSocketTransport, open_websocket
 
 from .hostile_peers import frame

@@ -27,7 +27,7 @@ from ..endpoint import Endpoint, OpenAI
 from ..errors import ConfigError, RealtimeError
 from ..session import open_session
 from ..state.configuration import SessionKeywords
-from ..testing.recording import read_recording
+from ..testing.recordings.recording import read_recording
 from .demo import Screen, Unwatched, hold_demo
 from .hints import explained
 from .inspection import print_recording, raw_lines

@@ -3,7 +3,7 @@
 import json
 from typing import Literal, cast
 
-from ..testing.conversation import Json
+from ..testing.server import Json
 
 Tone = Literal["plain", "repeated", "warning", "error"]
 """How much it wants to be seen."""

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from rich.console import Console
 from rich.text import Text
 
-from ..testing.recording import Recording
+from ..testing.recordings.recording import Recording
 from .flowing_text import printable
 from .timeline import Row, Timeline, Totals, kind_of
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ..audio import PCM16, Encoding
-from ..testing.conversation import Json
-from ..testing.recording import Lost, RecordedMessage
-from ..testing.redaction import audio_bytes, stated_encoding
+from ..testing.recordings.recording import Lost, RecordedMessage
+from ..testing.recordings.redaction import audio_bytes, stated_encoding
+from ..testing.server import Json
 from ..transport import Closed
 from .event_words import Tone, described, json_object, number
 

@@ -19,9 +19,8 @@ behind, and `check_message_transport` holds a transport of your own against what
 `trio_realtime.testing.strategies` has strategies for hypothesis, from single events to whole conversations.
 """
 
-from .calls import Call as Call, JoinedCall as JoinedCall, Switchboard as Switchboard
-from .check_transport import check_message_transport as check_message_transport
-from .dialect import Dialect as Dialect
+from .carriers.simulated_transport import simulated_transport as simulated_transport
+from .carriers.simulator_server import SimulatorServer as SimulatorServer, serve_simulator as serve_simulator
 from .faults import (
     ERROR_TYPES as ERROR_TYPES,
     FAULTS as FAULTS,
@@ -46,11 +45,10 @@ from .faults import (
     stops_reading as stops_reading,
     unknown_event as unknown_event,
 )
+from .http.calls import Call as Call, JoinedCall as JoinedCall, Switchboard as Switchboard
 from .leaks import assert_no_leaks as assert_no_leaks
-from .mcp import McpTools as McpTools
-from .memory_transport import MemoryTransport as MemoryTransport, memory_transport_pair as memory_transport_pair
-from .recorder import record_session as record_session
-from .recording import (
+from .recordings.recorder import record_session as record_session
+from .recordings.recording import (
     Lost as Lost,
     NotARecording as NotARecording,
     RecordedMessage as RecordedMessage,
@@ -58,8 +56,16 @@ from .recording import (
     RecordingError as RecordingError,
     read_recording as read_recording,
 )
-from .replay import Replay as Replay, ReplayConnection as ReplayConnection, ReplayError as ReplayError, replay as replay
-from .script import (
+from .recordings.replay import (
+    Replay as Replay,
+    ReplayConnection as ReplayConnection,
+    ReplayError as ReplayError,
+    replay as replay,
+)
+from .simulated_session import open_simulated_session as open_simulated_session
+from .simulation.dialect import Dialect as Dialect
+from .simulation.mcp import McpTools as McpTools
+from .simulation.script import (
     Calls as Calls,
     CallsMcp as CallsMcp,
     Fails as Fails,
@@ -77,10 +83,12 @@ from .script import (
     incomplete as incomplete,
     says as says,
 )
-from .simulated_connection import SimulatedConnection as SimulatedConnection
-from .simulated_session import open_simulated_session as open_simulated_session
-from .simulated_transport import simulated_transport as simulated_transport
-from .simulator import Simulator as Simulator
-from .simulator_server import SimulatorServer as SimulatorServer, serve_simulator as serve_simulator
-from .sound import INTERRUPTION as INTERRUPTION, QUESTION as QUESTION, load_voice as load_voice
-from .translation_connection import TranslationConnection as TranslationConnection
+from .simulation.simulated_connection import SimulatedConnection as SimulatedConnection
+from .simulation.simulator import Simulator as Simulator
+from .simulation.sound import INTERRUPTION as INTERRUPTION, QUESTION as QUESTION, load_voice as load_voice
+from .simulation.translation_connection import TranslationConnection as TranslationConnection
+from .transports.check_transport import check_message_transport as check_message_transport
+from .transports.memory_transport import (
+    MemoryTransport as MemoryTransport,
+    memory_transport_pair as memory_transport_pair,
+)

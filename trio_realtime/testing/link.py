@@ -21,7 +21,6 @@ from typing import Any, Protocol, runtime_checkable
 from ..errors import ConfigError
 from ..frames import BINARY, CLOSE, CONTINUATION, TEXT, encode_close
 from ..transport import Closed
-from .conversation import Json
 from .faults import (
     ERROR_TYPES,
     Binary,
@@ -48,7 +47,7 @@ from .faults import (
     UnknownEvent,
 )
 from .faulty_connection import FaultyConnection
-from .server import Server, ServerConnection
+from .server import Json, Server, ServerConnection
 
 _REORDERING_SECONDS = 1.0
 _EXPIRED = "Your session hit the maximum duration of 60 minutes."

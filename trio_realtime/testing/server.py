@@ -7,7 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from ..transport import Closed
 from ..wire.codec import Kind
-from .conversation import Json
+
+Json = dict[str, Any]
 
 
 class ServerConnection(Protocol):

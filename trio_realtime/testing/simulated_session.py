@@ -10,10 +10,10 @@ from ..connection import DEFAULT_MODEL
 from ..realtime_session import RealtimeSession
 from ..session import SessionOptions, open_session, session_query
 from ..transport import MessageTransport
-from .script import ScriptedTurn
+from .carriers.simulated_transport import simulated_transport
 from .server import Server
-from .simulated_transport import simulated_transport
-from .simulator import Simulator
+from .simulation.script import ScriptedTurn
+from .simulation.simulator import Simulator
 
 
 @asynccontextmanager

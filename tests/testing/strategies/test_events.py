@@ -11,7 +11,7 @@ from hypothesis import Phase, given, settings, strategies as st
 
 from trio_realtime import ConfigError
 from trio_realtime.testing import Simulator
-from trio_realtime.testing.client_event_shapes import CLIENT_EVENT
+from trio_realtime.testing.simulation.client_event_shapes import CLIENT_EVENT
 from trio_realtime.testing.strategies import client_events, items, server_events, session_configs
 from trio_realtime.wire import client_events as client, items as wire_items, server_events as server
 from trio_realtime.wire.client_events import ConversationItemCreate, SessionUpdate

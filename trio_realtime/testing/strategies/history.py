@@ -9,8 +9,8 @@ from msgspec import Struct
 from ...wire.client_events import ClientEvent
 from ...wire.items import Item
 from ...wire.server_events import ServerEvent
-from ..conversation import Json
-from ..script import Fails, ScriptedTurn
+from ..server import Json
+from ..simulation.script import Fails, ScriptedTurn
 from .program import Step
 
 

@@ -25,10 +25,10 @@ from ...wire.items import FunctionCallOutput, InputText, Item, Message, OutputTe
 from ...wire.responses import ResponseParams
 from ...wire.server_events import ConversationItemRetrieved, ServerEvent
 from ...wire.session_config import AudioConfig, AudioInputConfig, SessionConfig
-from ..conversation import Json
-from ..script import Fails, ScriptedTurn
-from ..simulator import Simulator
-from ..sound import BYTES_PER_MS, PCM, encode_pcm
+from ..server import Json
+from ..simulation.script import Fails, ScriptedTurn
+from ..simulation.simulator import Simulator
+from ..simulation.sound import BYTES_PER_MS, PCM, encode_pcm
 from . import program as steps
 from .history import History, HistoryEntry
 from .program import Step, programs, scripts, transcripts as any_transcripts

@@ -23,7 +23,7 @@ from ...wire.session_config import (
     Transcription,
     TurnDetection,
 )
-from ..script import Calls, Fails, Incomplete, Output, Says, fails
+from ..simulation.script import Calls, Fails, Incomplete, Output, Says, fails
 from .any_values import instances
 
 

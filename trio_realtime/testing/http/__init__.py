@@ -1,0 +1,1 @@
+"""What the simulated server says over HTTP: the upgrade, client secrets, calls."""

@@ -1,0 +1,1 @@
+"""Transports of messages without a network, and the promises that any transport has to keep."""
