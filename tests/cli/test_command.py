@@ -116,7 +116,8 @@ def test_json_is_one_object_that_adds_up(tmp_path: Path, speech: Path) -> None:
     ]
     assert items[0]["words"] == "Hello there!"
     spoken = [item for item in items[1:] if item["role"] and not item["truncated"]]
-    assert all(item["words"] and item["streamed"] == item["words"] for item in spoken)
+    # What transcribes the user begins with a space.
+    assert all(item["words"] and item["streamed"].removeprefix(" ") == item["words"] for item in spoken)
 
     (cut,) = [item for item in items if item["truncated"]]
     interruption = report["interruption"]
