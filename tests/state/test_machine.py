@@ -1,4 +1,4 @@
-"""The machine by itself: commands, acknowledgements, errors, the end. The behaviours are in `test_behaviours.py`."""
+"""The machine by itself: commands, acknowledgements, errors, the end. The behaviours are in `behaviours/`."""
 
 from typing import Any
 
