@@ -26,7 +26,8 @@ WORK: dict[str, tuple[str, dict[str, Any], int]] = {  # what is played, what is 
     "idle": ("idle", {"count": 3}, 0),
     "hour": ("deltas-4800-40", {}, 40 * 4800),
     "opening": ("idle", {"times": 2}, 0),
-    "steps": ("paced-960-5-10", {"appends": 10}, 0),
+    # Far enough apart that each comes by itself on a slow machine too.
+    "steps": ("paced-960-50-10", {"appends": 10}, 0),
 }
 
 

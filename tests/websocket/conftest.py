@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 import trustme
+from trio.testing import MockClock
 
 from trio_realtime.testing import assert_no_leaks
 
@@ -32,3 +33,12 @@ def client_context(authority: trustme.CA) -> ssl.SSLContext:
     context = ssl.create_default_context()
     authority.configure_trust(context)
     return context
+
+
+@pytest.fixture
+def idle_clock() -> MockClock:
+    """Virtual time over sockets: it passes when nothing has moved for a while, and what is there is read first.
+
+    Not for a socket that is full: how soon its other end is read again is told by a timer of the system's.
+    """
+    return MockClock(autojump_threshold=0.05)

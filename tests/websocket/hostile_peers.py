@@ -16,6 +16,13 @@ import trio
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 
+SOON = 9.0
+"""Seconds in which the slowest machine is done; less than the default deadlines to connect and to write, so that what
+waits for one of those is seen."""
+
+ENDLESS = 600.0
+"""A deadline that nobody waits for: what is done `SOON` has not."""
+
 
 def frame(opcode: int, payload: bytes = b"", *, fin: bool = True) -> bytes:
     """Encode a frame as a server does."""

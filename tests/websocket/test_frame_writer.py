@@ -13,6 +13,8 @@ from trio_realtime.errors import ConnectionLost
 from trio_realtime.frame_writer import FrameWriter
 from trio_realtime.frames import CLOSE, PONG
 
+from .hostile_peers import ENDLESS, SOON
+
 BIG = b"u" * 10_000_000
 
 
@@ -68,13 +70,13 @@ async def test_a_close_frame_that_waits_behind_a_write_that_is_cut_is_not_writte
             nursery.start_soon(send)
             await trio.testing.wait_all_tasks_blocked()
             it.writer.send_control(CLOSE, b"\x03\xe8")
-            with trio.fail_after(1):
+            with trio.fail_after(SOON):
                 await it.writer.wait_controls_written()
         assert it.writer.bytes_sent == it.sent
 
 
 async def test_what_the_socket_takes_is_written_without_waiting() -> None:
-    async with wire(write_timeout=5) as it:
+    async with wire(write_timeout=ENDLESS) as it:
         assert it.writer.send_nowait(b"hello")
         assert len(await it.far.receive_some()) == 2 + 4 + 5
         assert (it.writer.messages_sent, it.writer.bytes_sent) == (1, 11)
@@ -82,7 +84,7 @@ async def test_what_the_socket_takes_is_written_without_waiting() -> None:
 
 
 async def test_what_the_socket_takes_in_part_is_written_whole_and_before_what_follows() -> None:
-    async with wire(write_timeout=5) as it:
+    async with wire(write_timeout=ENDLESS) as it:
         assert it.writer.send_nowait(BIG)
         assert not it.writer.send_nowait(b"next"), "it is not its turn"
         async with trio.open_nursery() as nursery:
@@ -95,7 +97,7 @@ async def test_what_the_socket_takes_in_part_is_written_whole_and_before_what_fo
 
 
 async def test_what_the_socket_does_not_take_is_not_taken() -> None:
-    async with wire(write_timeout=5) as it:
+    async with wire(write_timeout=ENDLESS) as it:
         while it.writer.send_nowait(b"x" * 1000):
             if it.writer.tasks.child_tasks:  # a part of the last
                 break
@@ -106,14 +108,14 @@ async def test_what_the_socket_does_not_take_is_not_taken() -> None:
 
 
 async def test_nothing_is_written_without_waiting_after_the_end() -> None:
-    async with wire(write_timeout=5) as it:
+    async with wire(write_timeout=ENDLESS) as it:
         it.writer.error = ConnectionLost("gone")
         assert not it.writer.send_nowait(b"no")
         assert it.writer.bytes_sent == 0
 
 
 async def test_once_it_is_cut_it_starts_no_task() -> None:
-    async with wire(write_timeout=5) as it:
+    async with wire(write_timeout=ENDLESS) as it:
         it.writer.cut()
         it.writer.send_control(PONG, b"")
         assert not it.writer.tasks.child_tasks

@@ -15,7 +15,9 @@ from trio_realtime.websocket import WebSocketTransport, open_websocket
 
 from .hostile_peers import (
     CLOSE,
+    ENDLESS,
     PING,
+    SOON,
     TEXT,
     Behaviour,
     Peer,
@@ -83,12 +85,13 @@ async def test_leaving_is_in_time_and_with_the_bodys_own_exception(
     class OwnError(Exception):
         pass
 
+    close_timeout = ENDLESS if "cancelled" in leaving else CLOSE_TIMEOUT  # who is cancelled waits for nothing
     raised: BaseException | None = None
     left = 0.0
     async with serve(upgraded(behaviour), receive_buffer=65536) as served, trio.open_nursery() as nursery:
         with trio.CancelScope() as scope:
             try:
-                async with open_websocket(served.url, close_timeout=CLOSE_TIMEOUT) as transport:
+                async with open_websocket(served.url, close_timeout=close_timeout) as transport:
                     if "pumping" in doing:
                         nursery.start_soon(Pump(transport).run)
                     if "sending" in doing:
@@ -102,13 +105,13 @@ async def test_leaving_is_in_time_and_with_the_bodys_own_exception(
             except OwnError as error:
                 raised = error
         left = trio.current_time() - left
-        assert left < (0.1 if "cancelled" in leaving else CLOSE_TIMEOUT) + 0.5
+        assert left < CLOSE_TIMEOUT + SOON
         if leaving == "cancelled":
             assert scope.cancelled_caught
         if "raising" in leaving:
             assert type(raised) is OwnError
             assert raised.__context__ is None
-        with trio.fail_after(0.5):  # neither the pump nor the sender outlives the scope
+        with trio.fail_after(SOON):  # neither the pump nor the sender outlives the scope
             while len(nursery.child_tasks) > 0:
                 await trio.testing.wait_all_tasks_blocked()
 
@@ -131,24 +134,27 @@ async def send_until_told(transport: WebSocketTransport) -> None:
 )
 async def test_leaving_does_not_wait_for_a_peer_that_is_done(behaviour: Behaviour) -> None:
     async with serve(upgraded(behaviour)) as served, trio.open_nursery() as nursery:
-        async with open_websocket(served.url, close_timeout=5) as transport:
+        async with open_websocket(served.url, close_timeout=ENDLESS) as transport:
             nursery.start_soon(Pump(transport).run)
             await trio.testing.wait_all_tasks_blocked(0.01)
             started = trio.current_time()
-        assert trio.current_time() - started < 0.5
+        assert trio.current_time() - started < SOON
 
 
 async def test_the_senders_of_a_body_that_is_cancelled_do_not_hold_it_up() -> None:
     async with serve(upgraded(hold), receive_buffer=65536) as served:
         with trio.CancelScope() as scope:
-            async with open_websocket(served.url) as transport, trio.open_nursery() as nursery:
+            async with (
+                open_websocket(served.url, close_timeout=ENDLESS, write_timeout=ENDLESS) as transport,
+                trio.open_nursery() as nursery,
+            ):
                 for _ in range(3):
                     nursery.start_soon(transport.send, BIG)
                 await trio.testing.wait_all_tasks_blocked(0.01)
                 started = trio.current_time()
                 scope.cancel()
         assert scope.cancelled_caught
-        assert trio.current_time() - started < 0.5
+        assert trio.current_time() - started < SOON
 
 
 async def test_a_cancelled_scope_closes_at_once_without_a_close_frame() -> None:
@@ -159,11 +165,11 @@ async def test_a_cancelled_scope_closes_at_once_without_a_close_frame() -> None:
 
     async with serve(upgraded(behave)) as served:
         with trio.CancelScope() as scope:
-            async with open_websocket(served.url, close_timeout=5):
+            async with open_websocket(served.url, close_timeout=ENDLESS):
                 started = trio.current_time()
                 scope.cancel()
-        assert trio.current_time() - started < 0.2
-        with trio.fail_after(1):
+        assert trio.current_time() - started < SOON
+        with trio.fail_after(SOON):
             await served.finished.wait()
     assert frames == []
 
@@ -171,16 +177,16 @@ async def test_a_cancelled_scope_closes_at_once_without_a_close_frame() -> None:
 async def test_cancelled_in_the_middle_of_a_polite_close_it_leaves_at_once() -> None:
     async with serve(upgraded(read_on)) as served:
         with trio.move_on_after(0.05) as scope:
-            async with open_websocket(served.url, close_timeout=5):
+            async with open_websocket(served.url, close_timeout=ENDLESS):
                 started = trio.current_time()
         assert scope.cancelled_caught
-        assert trio.current_time() - started < 0.5
+        assert trio.current_time() - started < SOON
 
 
 async def test_an_exception_of_the_body_survives_a_cancellation_of_its_close() -> None:
     async with serve(upgraded(read_on)) as served:
         with trio.move_on_after(0.05), pytest.raises(KeyError):
-            async with open_websocket(served.url, close_timeout=5):
+            async with open_websocket(served.url, close_timeout=ENDLESS):
                 raise KeyError
 
 
@@ -199,12 +205,12 @@ async def test_leaving_after_writing_has_failed_is_at_once() -> None:
         peer.stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
     async with serve(upgraded(reset)) as served:
-        async with open_websocket(served.url, close_timeout=5) as transport:
+        async with open_websocket(served.url, close_timeout=ENDLESS) as transport:
             await served.finished.wait()
             with pytest.raises(ConnectionLost):
                 await transport.send(b"x")
             started = trio.current_time()
-        assert trio.current_time() - started < 0.5
+        assert trio.current_time() - started < SOON
 
 
 async def test_a_bug_in_trio_websocket_stays_inside(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,17 +220,17 @@ async def test_a_bug_in_trio_websocket_stays_inside(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(trio_websocket.WebSocketConnection, "_handle_close_connection_event", fail)
     async with serve(upgraded(say_close_and_hold)) as served:
-        async with open_websocket(served.url, close_timeout=5) as transport:
+        async with open_websocket(served.url, close_timeout=ENDLESS) as transport:
             pump = Pump(transport)
             await pump.run()
             assert pump.closed == Closed(1001, "going away")
-            with trio.fail_after(1):
+            with trio.fail_after(SOON):
                 await trio.testing.wait_all_tasks_blocked()
             with pytest.raises(InternalError) as caught:
                 await transport.pump(pump.deliver)
             assert isinstance(caught.value.__cause__, RuntimeError)
             started = trio.current_time()
-        assert trio.current_time() - started < 0.5
+        assert trio.current_time() - started < SOON
 
 
 async def test_a_close_that_can_no_longer_be_answered_does_no_harm() -> None:
@@ -234,13 +240,13 @@ async def test_a_close_that_can_no_longer_be_answered_does_no_harm() -> None:
         peer.stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
     async with serve(upgraded(behave)) as served:
-        async with open_websocket(served.url, close_timeout=5) as transport:
+        async with open_websocket(served.url, close_timeout=ENDLESS) as transport:
             await served.finished.wait()
             pump = Pump(transport)
             await pump.run()
             await trio.testing.wait_all_tasks_blocked()
             started = trio.current_time()
-        assert trio.current_time() - started < 0.5
+        assert trio.current_time() - started < SOON
     assert pump.closed == Closed(1001)
 
 
@@ -255,7 +261,7 @@ async def test_a_second_close_waits_for_the_first() -> None:
 
     async with (
         serve(upgraded(behave)) as served,
-        open_websocket(served.url, close_timeout=5) as transport,
+        open_websocket(served.url, close_timeout=ENDLESS) as transport,
         trio.open_nursery() as nursery,
     ):
 

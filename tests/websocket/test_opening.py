@@ -12,7 +12,7 @@ import trio
 from trio_realtime.errors import ConfigError, ConnectError, ConnectTimeout, HandshakeRejected
 from trio_realtime.websocket import WebSocketTransport, open_websocket
 
-from .hostile_peers import TEXT, Behaviour, Peer, frame, hold, serve
+from .hostile_peers import ENDLESS, SOON, TEXT, Behaviour, Peer, frame, hold, serve
 
 SECRET = "sk-very-secret"
 HEADERS = [("Authorization", f"Bearer {SECRET}"), ("api-key", SECRET)]
@@ -32,10 +32,10 @@ async def end(peer: Peer) -> None:
     """Close the connection."""
 
 
-async def refused(behaviour: Behaviour, *, connect_timeout: float = 5) -> ConnectError:
+async def refused(behaviour: Behaviour, *, connect_timeout: float = ENDLESS) -> ConnectError:
     """Connect to a peer that lets nobody in; how it said so must not take long, or hold a secret."""
     async with serve(behaviour) as served:
-        with trio.fail_after(2), pytest.raises(ConnectError) as caught:
+        with trio.fail_after(SOON), pytest.raises(ConnectError) as caught:
             async with open_websocket(served.url, HEADERS, connect_timeout=connect_timeout):
                 pytest.fail("the body ran")
     assert SECRET not in "".join(traceback.format_exception(caught.value))
@@ -223,7 +223,7 @@ async def test_a_server_that_does_not_speak_tls_is_refused(client_context: ssl.S
 
 async def test_a_silent_tls_handshake_runs_into_the_deadline(client_context: ssl.SSLContext) -> None:
     async with serve(hold) as served:
-        with trio.fail_after(2), pytest.raises(ConnectTimeout):
+        with trio.fail_after(SOON), pytest.raises(ConnectTimeout):
             async with open_websocket(
                 served.url.replace("ws:", "wss:"), ssl_context=client_context, connect_timeout=0.1
             ):
@@ -248,7 +248,7 @@ async def test_cancelled_while_connecting_it_leaves_at_once() -> None:
             async with open_websocket(served.url):
                 pytest.fail("the body ran")
         assert scope.cancelled_caught
-        with trio.fail_after(1):
+        with trio.fail_after(SOON):
             await served.finished.wait()
 
 
