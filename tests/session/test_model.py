@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -228,7 +229,7 @@ def is_part(some: dict[int, None], all_of_them: dict[int, None]) -> bool:
     return list(some) == [each for each in all_of_them if each in some]
 
 
-def pieces(updates: list[Update]) -> list[str]:
+def pieces(updates: Sequence[Update]) -> list[str]:
     """What deltas say, with those of one content part that stand next to each other as one."""
     said: list[tuple[tuple[object, ...], str]] = []
     for update in updates:
