@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,8 +35,6 @@ from trio_realtime.testing import (
 from trio_realtime.testing.strategies import fault_schedules
 from trio_realtime.update_buffer import delta_bytes
 from trio_realtime.wire.items import InputText, Message
-
-from .talking import play
 
 Step = tuple[Any, ...]
 Program = Sequence[tuple[Step, float]]
@@ -79,7 +77,7 @@ _calls = st.one_of(
     st.builds(
         lambda name, seconds: calls(name, {"seconds": seconds}),
         st.sampled_from(["slow", "stubborn", "broken"]),
-        _delays,
+        st.sampled_from([2.0, 0.0, 0.1, 20.0]),
     ),
     st.just(calls("quiet")),
     st.just(calls("unheard_of")),
@@ -92,10 +90,12 @@ scripts: st.SearchStrategy[list[ScriptedTurn]] = st.lists(
         _calls,
         st.tuples(_speech, _calls),
         st.tuples(_calls, _calls),
+        st.tuples(_calls, _calls),
         st.tuples(_speech, st.just(incomplete())),
         st.just(fails("rate_limit_exceeded")),
     ),
-    max_size=5,
+    min_size=1,
+    max_size=8,
 )
 
 # --- what goes wrong ------------------------------------------------------------------------------------------------
@@ -133,21 +133,23 @@ schedules = st.one_of(
 
 # --- what the program does ------------------------------------------------------------------------------------------
 
+_patience = st.sampled_from([1000.0, 0.0, 0.001, 0.5])
 steps: st.SearchStrategy[Step] = st.one_of(
     st.tuples(st.just("respond"), st.sampled_from([0, 1, 3, 1000])),
     st.tuples(st.just("respond and leave"), _delays),
     st.tuples(st.just("respond beside"), st.sampled_from([0, 2, 1000])),
-    st.tuples(
-        st.sampled_from(["ask", "message", "add", "delete", "retrieve", "update", "commit", "clear", "cancel"]),
-        st.sampled_from([0.0, 0.001, 0.5, 1000.0]),
-    ),
+    st.tuples(st.sampled_from(["ask", "message", "cancel"]), _patience),
+    st.tuples(st.sampled_from(["add", "insert", "delete", "retrieve"]), _patience),
+    st.tuples(st.sampled_from(["update", "commit", "clear"]), _patience),
     st.tuples(st.just("speak")),
     st.tuples(st.just("interrupt")),
     st.tuples(
         st.just("subscribe"), st.sampled_from(["raise", "coalesce", "drop_oldest"]), st.sampled_from([0.0, 0.5, 1000.0])
     ),
 )
-programs: st.SearchStrategy[list[tuple[Step, float]]] = st.lists(st.tuples(steps, _delays), max_size=10)
+programs: st.SearchStrategy[list[tuple[Step, float]]] = st.lists(
+    st.tuples(steps, st.one_of(st.just(0.0), _delays)), min_size=1, max_size=16
+)
 """Steps, and how many seconds pass after each."""
 endings = st.sampled_from(["return", "raise", "cancel"])
 
@@ -157,10 +159,12 @@ class Listener:
     """A subscriber that takes its time, and what it got.
 
     Attributes:
+        overflow: What it chose to happen when it is too slow.
         updates: What it received.
         error: What it ended with.
     """
 
+    overflow: str
     updates: list[Update] = field(default_factory=list[Update])
     error: Exception | None = None
     _scope: trio.CancelScope = field(default_factory=trio.CancelScope)
@@ -168,6 +172,17 @@ class Listener:
     def lasting(self) -> list[Update]:
         """What is no delta."""
         return [update for update in self.updates if not delta_bytes(update) and not isinstance(update, Lagged)]
+
+    def deltas(self, since: Update) -> list[list[Update]]:
+        """Deltas and what says that some are missing, by what is none of that; from one such thing on."""
+        found: list[list[Update]] = []
+        for update in self.updates:
+            if delta_bytes(update) or isinstance(update, Lagged):
+                if found:
+                    found[-1].append(update)
+            elif found or update is since:
+                found.append([])
+        return found
 
     async def listen(self, channel: UpdateChannel[Any], pause: float, patience: float) -> None:
         """Receive, waiting before each update, and giving up again and again; in the end, take what is there."""
@@ -180,9 +195,13 @@ class Listener:
             except (trio.EndOfChannel, RealtimeError) as error:
                 self.error = error
             finally:
-                with suppress(trio.WouldBlock, trio.EndOfChannel, RealtimeError):
+                try:
                     while self.error is None:
                         self.updates.append(channel.receive_nowait())
+                except (trio.EndOfChannel, RealtimeError) as error:
+                    self.error = error
+                except trio.WouldBlock:
+                    pass
 
     def stop(self) -> None:
         self._scope.cancel()
@@ -196,6 +215,10 @@ class Run:
         failures: What its commands and turns raised.
         unfinished: How many of its tasks are still at it.
         played: What became of the audio, once nobody plays it any more.
+        heard_bytes: How much of each item was played to its end, counted by who played it.
+        deleted: The items that the program asked to delete.
+        left: The turns that the program left early.
+        updated: How often it asked for other instructions.
     """
 
     def __init__(self, session: RealtimeSession, nursery: trio.Nursery) -> None:
@@ -206,6 +229,10 @@ class Run:
         self.unfinished = 0
         self.finished = trio.lowlevel.ParkingLot()
         self.played: PlaybackStatistics | None = None
+        self.heard_bytes: Counter[str] = Counter()
+        self.deleted: set[str] = set()
+        self.left: set[str] = set()
+        self.updated = 0
 
     async def run(self, program: Program, *, plays: bool) -> None:
         """Begin each step; only the time after it and speaking hold up the next."""
@@ -228,7 +255,7 @@ class Run:
             channel = self.session.updates(overflow=overflow, max_buffer_bytes=max_buffer_bytes).__enter__()
         except (RealtimeError, trio.ClosedResourceError):
             return
-        self.listeners.append(Listener())
+        self.listeners.append(Listener(overflow))
         self.nursery.start_soon(self.listeners[-1].listen, channel, pause, patience)
 
     async def stop_listening(self) -> None:
@@ -242,7 +269,11 @@ class Run:
         try:
             async with self.session.playback() as playback:
                 try:
-                    await play(playback)
+                    async for chunk in playback:
+                        if chunk.generation == playback.generation:
+                            await trio.sleep(len(chunk.audio) / 48_000)
+                        if chunk.generation == playback.generation:
+                            self.heard_bytes[chunk.item_id] += len(chunk.audio)
                 finally:
                     self.played = playback.statistics()
         except RealtimeError as error:
@@ -279,10 +310,13 @@ class Run:
 
     async def _respond(self, words: int, **parameters: Any) -> None:
         async with self.session.respond(None if parameters else "And?", **parameters) as turn:
+            self.left.add(turn._turn_id)
             async for _ in turn.text_stream():
                 words -= 1
                 if words < 0:
                     break
+            else:
+                self.left.remove(turn._turn_id)
 
     async def _speak(self) -> None:
         voice = load_voice("interruption")
@@ -302,14 +336,22 @@ class Run:
             case "add":
                 item = await session.create_item(Message(role="user", content=[InputText(text="By the way.")]))
                 assert (item.role, item.text) == ("user", "By the way."), "guarantee 3: with the server's version"
+            case "insert":
+                first = next((item.id for item in session.conversation), "root")
+                await session.create_item(
+                    Message(role="user", content=[InputText(text="P.S.")]), previous_item_id=first
+                )
             case "delete":
+                self.deleted.add(last)
                 await session.delete_item(last)
                 assert session.conversation.get(last) is None, "guarantee 3: it has happened"
             case "retrieve":
                 assert getattr(await session.retrieve_item(last), "id", None) == last, "guarantee 3: of this command"
             case "update":
-                info = await session.update(instructions="Be brief.")
-                assert getattr(info, "instructions", None) == "Be brief.", "guarantee 3: with the server's version"
+                self.updated += 1
+                instructions = f"Be brief, as I said {self.updated} times."
+                info = await session.update(instructions=instructions)
+                assert getattr(info, "instructions", None) == instructions, "guarantee 3: with the server's version"
             case "commit":
                 await session.commit_audio()
             case "clear":
