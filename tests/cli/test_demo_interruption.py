@@ -87,6 +87,11 @@ async def test_the_file_holds_what_was_received_also_of_what_was_cut(
     assert cut.received_bytes > cut.kept_bytes
 
 
+async def test_the_demo_takes_well_under_twenty_seconds(hold: HoldDemo, autojump_clock: MockClock) -> None:
+    await hold(simulator(), message="Hello! Who are you?", interruption=SPEECH)
+    assert 5 < trio.current_time() < 15
+
+
 async def test_the_user_who_interrupted_is_understood_and_answered(hold: HoldDemo, autojump_clock: MockClock) -> None:
     report = await hold(simulator(), interruption=SPEECH)
     assert [turn.transcript for turn in report.turns] == [QUESTION, INTERRUPTION]

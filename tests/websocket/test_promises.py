@@ -92,11 +92,13 @@ async def opened_server() -> AsyncGenerator[tuple[Server, WebSocketTransport]]:
         yield server, client
 
 
-async def test_the_server_keeps_every_promise_but_one() -> None:
+async def test_the_server_keeps_every_promise_but_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trio_realtime.testing.carriers.server_websocket._CLOSE_TIMEOUT", CLOSE_TIMEOUT)
     await check_message_transport(
         opened_server,
         drop=drop_client,
         send_binary=send_binary_from_client,
+        close_timeout=CLOSE_TIMEOUT,
         # A server is cancelled at its end only.
         except_for=["send_is_atomic_when_cancelled"],
     )
