@@ -66,7 +66,7 @@ async def test_a_close_waits_for_the_answer_and_reads_what_is_still_coming(
         await server.send(b"too late")
 
 
-async def test_a_close_waits_for_the_answer_that_the_pump_reads() -> None:
+async def test_a_close_waits_for_the_answer_that_the_pump_reads(autojump_clock: trio.testing.MockClock) -> None:
     client, server = await connect()
     closed = trio.Event()
 
@@ -114,7 +114,7 @@ async def test_what_breaks_ends_in_named_errors() -> None:
         await ServerWebSocket(far).receive_request()
 
 
-async def test_messages_while_the_server_closes_are_read_and_forgotten() -> None:
+async def test_messages_while_the_server_closes_are_read_and_forgotten(autojump_clock: trio.testing.MockClock) -> None:
     client, server = await connect()
     await client.send(TextMessage(data="on its way"))
     await client.send(CloseConnection(code=1000))
@@ -161,7 +161,7 @@ async def test_a_server_that_falls_silent_drops_even_what_it_had_read() -> None:
     assert heard == [b"one"]
 
 
-async def test_what_a_client_sends_while_nobody_answers_is_dropped() -> None:
+async def test_what_a_client_sends_while_nobody_answers_is_dropped(autojump_clock: trio.testing.MockClock) -> None:
     near, far = memory_stream_pair()
     await near.send_all(b"hello?")
     await near.aclose()
