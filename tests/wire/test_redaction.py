@@ -63,6 +63,12 @@ def test_credentials_of_mcp_servers_are_not_shown() -> None:
     assert SECRET.encode() in Codec().encode(event)
 
 
+def test_credentials_in_the_url_of_an_mcp_server_are_not_shown() -> None:
+    tool = McpTool(server_label="files", server_url=f"https://me:{SECRET}@a.example/mcp?token={SECRET}#top")
+    assert repr(tool) == ("McpTool(server_label='files', server_url='https://<redacted>@a.example/mcp?<redacted>#top')")
+    assert SECRET not in repr(UnknownItem(raw={"tools": [{"server_url": f"https://a.example?key={SECRET}"}]}))
+
+
 def test_a_repr_shows_what_differs_from_the_defaults() -> None:
     assert repr(Usage(total_tokens=3)) == "Usage(total_tokens=3)"
     assert repr(InputText(text="a" * 200)) == f"InputText(text='{'a' * 200}')"

@@ -5,6 +5,8 @@ import re
 LONGEST_EXCERPT = 200
 KEY = re.compile(r"\b(?:sk|ek|rk|pk|Bearer)[-_ ][\w.~+/=-]{6,}")
 """What looks like a key."""
+# Where the URL of an MCP server holds a credential: before the @ of its host, and in its query.
+_URL_CREDENTIALS = re.compile(r"(?<=://)[^/?#@]+(?=@)|(?<=\?)[^#]+")
 _DATA = re.compile(r"[A-Za-z0-9+/_=-]{40,}")
 
 
@@ -22,6 +24,11 @@ def excerpt(payload: bytes | bytearray | memoryview | str) -> str:
 def without_keys(text: str) -> str:
     """`text`, with what looks like a key replaced."""
     return KEY.sub("<redacted>", text)
+
+
+def without_credentials(url: str) -> str:
+    """`url`, without the user before its host and without its query."""
+    return _URL_CREDENTIALS.sub("<redacted>", without_keys(url))
 
 
 def without_data(text: str) -> str:

@@ -5,6 +5,8 @@ from typing import cast
 import msgspec
 from msgspec import UNSET, Struct
 
+from .excerpt import without_credentials
+
 SECRET_FIELDS = frozenset({"authorization", "headers"})
 """Fields of the protocol that hold credentials (of MCP servers)."""
 
@@ -16,6 +18,8 @@ def shown(name: str, value: object) -> str:
     """The `repr` of one field: bytes and long strings by their length, credentials not at all."""
     if name in SECRET_FIELDS and value:
         return "<redacted>"
+    if name == "server_url" and isinstance(value, str):
+        return repr(without_credentials(value))
     if isinstance(value, bytes | bytearray):
         return f"<{len(value)} bytes>"
     if isinstance(value, memoryview):

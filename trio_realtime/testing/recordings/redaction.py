@@ -6,20 +6,17 @@ What is redacted keeps its shape as far as the protocol needs it, so that a reco
 
 from __future__ import annotations
 
-import re
 from base64 import b64encode
 from typing import Any, Literal, cast
 
 from ...audio import PCM16, PCMA, PCMU, Encoding
-from ...wire.excerpt import KEY, without_data, without_keys
+from ...wire.excerpt import KEY, without_credentials, without_data, without_keys
 from ...wire.struct import SECRET_FIELDS
 from ..server import Json
 
 REDACTED = "<redacted>"
 _ENCODINGS = {each.name: each for each in (PCM16, PCMU, PCMA)}
 _LONGEST_KEY = 512
-# Where the URL of an MCP server holds a credential: before the @ of its host, and in its query.
-_URL_SECRETS = re.compile(r"(?<=://)[^/?#@]+(?=@)|(?<=\?)[^#]+")
 _SECRETS = SECRET_FIELDS | {"api_key", "client_secret"}
 
 
@@ -124,7 +121,7 @@ def _redacted(value: Any, *, include_audio: bool, secret: bool = False) -> Any:
         if name == "audio" and isinstance(member, str):
             shown[name] = member if include_audio else _length_of(member)
         elif name == "server_url" and isinstance(member, str):
-            shown[name] = _URL_SECRETS.sub(REDACTED, without_keys(member))
+            shown[name] = without_credentials(member)
         else:
             shown[name] = _redacted(member, include_audio=include_audio, secret=secret or name.lower() in _SECRETS)
     return shown
