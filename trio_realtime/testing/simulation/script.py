@@ -220,7 +220,7 @@ def outputs_of(turn: ScriptedTurn, context: ModelContext) -> tuple[Output, ...]:
     Raises:
         TypeError: It is a function that gives something else, such as one without a `return`.
     """
-    given: object = turn(context) if callable(turn) else turn
+    given = cast("object", turn(context) if callable(turn) else turn)
     if isinstance(given, Output):
         return (given,)
     if isinstance(given, Sequence) and not isinstance(given, str | bytes):
