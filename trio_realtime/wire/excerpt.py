@@ -6,7 +6,7 @@ LONGEST_EXCERPT = 200
 KEY = re.compile(r"\b(?:sk|ek|rk|pk|Bearer)[-_ ][\w.~+/=-]{6,}")
 """What looks like a key."""
 # Where the URL of an MCP server holds a credential: before the @ of its host, and in its query.
-_URL_CREDENTIALS = re.compile(r"(?<=://)[^/?#@]+(?=@)|(?<=\?)[^#]+")
+_URL_CREDENTIALS = re.compile(r"(?<=://)[^/?#]+(?=@)|(?<=\?)[^#]+")
 _DATA = re.compile(r"[A-Za-z0-9+/_=-]{40,}")
 
 

@@ -12,6 +12,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from tests.session.scripted_server import leaving_raises
 from trio_realtime.errors import ConfigError, ConnectionLost
 from trio_realtime.testing import ModelContext, Simulator, says, simulated_transport
+from trio_realtime.testing.carriers.simulated_transport import running_beside
 from trio_realtime.transport import Closed, MessageTransport
 
 
@@ -117,6 +118,28 @@ async def test_what_a_scripts_function_raises_leaves_as_itself() -> None:
         async with simulated_transport(Simulator([broken])) as transport:
             await transport.send(b'{"type": "response.create"}')
             await trio.sleep_forever()
+
+
+async def test_what_a_cancelled_block_raises_is_not_lost_behind_the_cancellation() -> None:
+    with leaving_raises(LookupError, match="no idea"), trio.move_on_after(0):
+        async with running_beside(trio.sleep_forever):
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise LookupError("no idea")
+
+
+async def test_an_interrupt_is_not_lost_behind_what_a_scripts_function_raises() -> None:
+    def broken(context: ModelContext) -> Any:
+        raise LookupError("no idea")
+
+    with leaving_raises(KeyboardInterrupt) as caught:
+        async with simulated_transport(Simulator([broken])) as transport:
+            await transport.send(b'{"type": "response.create"}')
+            with trio.CancelScope(shield=True):
+                await wait_all_tasks_blocked()
+            raise KeyboardInterrupt
+    assert isinstance(caught.value.__cause__, LookupError)
 
 
 async def test_a_cancelled_block_ends_at_once() -> None:

@@ -19,7 +19,7 @@ from trio_realtime.testing.http.http_server import (
     HttpResponse,
     error_response,
 )
-from trio_realtime.testing.simulation.refusal import HttpRefusedError
+from trio_realtime.testing.http.refusal import HttpRefusedError
 
 
 async def received(*pieces: bytes) -> HttpRequest:

@@ -12,8 +12,8 @@ from trio_realtime.testing import Call, Simulator, Switchboard
 from trio_realtime.testing.http.handshake import examine_upgrade
 from trio_realtime.testing.http.http_server import HttpRequest, HttpResponse
 from trio_realtime.testing.http.keys import Keys
+from trio_realtime.testing.http.refusal import HttpRefusedError
 from trio_realtime.testing.http.rest_api import RestApi
-from trio_realtime.testing.simulation.refusal import HttpRefusedError
 from trio_realtime.testing.simulation.session_settings import DEFAULT_INSTRUCTIONS
 
 OFFER = (

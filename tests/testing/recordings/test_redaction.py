@@ -99,6 +99,9 @@ def test_text_of_a_delta_stays() -> None:
         {"api_key": SECRET},
         {"tools": [{"type": "mcp", "server_url": f"https://user:{SECRET}@mcp.example/a"}]},
         {"tools": [{"type": "mcp", "server_url": f"https://mcp.example/a?key={SECRET}"}]},
+        {"tools": [{"type": "mcp", "server_url": f"https://user:p@{SECRET}@mcp.example/a"}]},
+        {"headers": {"server_url": SECRET}},
+        {"headers": {"audio": SECRET}},
     ],
 )
 @pytest.mark.parametrize("include_audio", [False, True])
@@ -134,6 +137,30 @@ def test_a_key_in_pieces_is_not_written_either(key: str, sizes: list[int], befor
     assert written.endswith('<redacted>" and on')
     assert key.startswith(written.removeprefix(before).removesuffix('<redacted>" and on')[:13])
     assert len(written) <= len(f'{before}Bearer abcde<redacted>" and on')
+
+
+def test_a_key_of_any_length_ends_where_it_ends() -> None:
+    keys = KeysInDeltas()
+    deltas = spelled(f"It is Bearer {'ab.' * 500}, and on", [100] * 15)
+    assert "".join(keys.without(event)["delta"] for event in deltas) == "It is <redacted>, and on"
+
+
+@given(sizes=st.lists(st.integers(0, 12)), length=st.integers(0, 30) | st.integers(500, 520))
+def test_a_word_that_ends_as_a_key_begins_is_none(sizes: list[int], length: int) -> None:
+    keys = KeysInDeltas()
+    text = f"risk-{'a' * length}"
+    deltas = [*spelled(text, sizes), *spelled("verse", [])]
+    assert "".join(keys.without(event)["delta"] for event in deltas) == f"{text}verse"
+
+
+def test_the_pieces_of_two_parts_of_an_item_are_apart() -> None:
+    keys = KeysInDeltas()
+    pieces = [(0, "sk-pr"), (1, "a tas"), (0, "oj-abcdefgh"), (1, "k-force")]
+    events: list[Event] = [
+        {"type": "response.output_text.delta", "item_id": "item_1", "content_index": index, "delta": piece}
+        for index, piece in pieces
+    ]
+    assert [keys.without(event)["delta"] for event in events] == ["sk-pr", "a tas", "<redacted>", "k-force"]
 
 
 def test_the_pieces_of_two_items_are_apart() -> None:

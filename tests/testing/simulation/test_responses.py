@@ -174,10 +174,12 @@ def test_without_pace_all_is_due_at_once(drive: Any) -> None:
     assert done(client.wait(0))["status"] == "completed"
 
 
-def test_a_function_that_gives_something_else_is_a_mistake(drive: Any) -> None:
-    mistaken: list[Any] = [lambda _: "Hello!"]
-    client = drive(Simulator(mistaken))
-    with pytest.raises(TypeError, match="made of says"):
+@pytest.mark.parametrize(
+    ("given", "told"), [("Hello!", "not of 'Hello!'"), (["Hello!"], "not of 'Hello!'"), (None, "not of None")]
+)
+def test_a_function_that_gives_something_else_is_a_mistake(drive: Any, given: Any, told: str) -> None:
+    client = drive(Simulator([lambda _: given]))
+    with pytest.raises(TypeError, match=f"made of says.*{told}"):
         client.respond()
 
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from trio_realtime.errors import ConfigError
-from trio_realtime.testing import Simulator, drops, says
+from trio_realtime.testing import Says, Simulator, drops, says
 
 
 def test_the_first_event_is_the_whole_configuration(drive: Any) -> None:
@@ -158,11 +158,14 @@ def test_a_simulator_out_of_range_is_refused(arguments: dict[str, Any]) -> None:
         ({"script": [says("Paris."), "Rome."]}, "script has says.*'Rome.'"),
         ({"script": [[says("Paris."), "Rome."]]}, "script has says.*'Rome.'"),
         ({"script": [3]}, "script has says.*3"),
+        ({"script": [Says]}, "script has says.*class"),
         ({"transcripts": "Hello!"}, "transcripts is a sequence, .*'Hello!'"),
         ({"transcripts": [says("Hello!")]}, "transcripts has text, .*Says"),
         ({"faults": drops()}, r"faults is a sequence, .*drops\(\)"),
         ({"faults": [drops]}, r"faults has drops\(...\), .*function drops"),
         ({"mcp_tools": {"docs": ["search"]}}, r"mcp_tools\['docs'\] has tools as on the wire; not 'search'"),
+        ({"mcp_tools": [{"name": "search"}]}, "mcp_tools is a mapping, .*'search'"),
+        ({"mcp_tools": {"docs": {"name": "search"}}}, r"mcp_tools\['docs'\] is a sequence, .*'search'"),
     ],
 )
 def test_a_simulator_of_something_else_is_refused_at_once(arguments: dict[str, Any], told: str) -> None:

@@ -74,7 +74,11 @@ async def simulated_transport(
 
 @asynccontextmanager
 async def running_beside(task: Callable[[], Awaitable[object]]) -> AsyncGenerator[None]:
-    """Run a task until the block ends; what the block raises, or the task, leaves as itself, in no group."""
+    """Run a task until the block ends; what the block raises, or the task, leaves as itself, in no group.
+
+    When both fail it is the task's that leaves, from the block's, which mostly follows from it. An interrupt leaves
+    before either, and a cancellation from outside hides neither.
+    """
     failure: Exception | KeyboardInterrupt | None = None
     try:
         async with trio.open_nursery() as nursery:
@@ -85,7 +89,11 @@ async def running_beside(task: Callable[[], Awaitable[object]]) -> AsyncGenerato
                 failure = error
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
-        raise unwrap(group, None) from failure
+        other = unwrap(group, None)
+        if isinstance(failure, KeyboardInterrupt):
+            raise failure from other
+        if failure is None or not isinstance(other, trio.Cancelled):
+            raise other from failure
     if failure is not None:
         raise failure
 

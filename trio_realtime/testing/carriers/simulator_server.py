@@ -18,10 +18,10 @@ from ..http.calls import Switchboard
 from ..http.handshake import examine_upgrade
 from ..http.http_server import HttpExchange, error_response
 from ..http.keys import Keys
+from ..http.refusal import HttpRefusedError
 from ..http.rest_api import RestApi
 from ..link import Link, link_to
 from ..server import Server
-from ..simulation.refusal import HttpRefusedError
 from .server_websocket import ServerWebSocket
 from .serving import serve_connection
 from .simulated_transport import running_beside

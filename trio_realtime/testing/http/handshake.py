@@ -8,10 +8,10 @@ from urllib.parse import parse_qsl
 
 from ...wire.codec import Kind
 from ..server import Json
-from ..simulation.refusal import HttpRefusedError, no_such_call
 from .calls import Switchboard
 from .http_server import HttpRequest
 from .keys import ClientSecret, Keys
+from .refusal import HttpRefusedError, no_such_call
 
 PREFIXES = ("/v1", "/openai/v1")
 """Where the paths of OpenAI begin, and those of Azure."""

@@ -11,7 +11,7 @@ import h11
 import trio
 
 from ...errors import ConnectionLost
-from ..simulation.refusal import HttpRefusedError
+from .refusal import HttpRefusedError
 
 MAX_BODY_BYTES = 1024 * 1024
 _RECEIVE_BYTES = 65536

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ...wire.codec import Kind
 from ..server import Json
-from ..simulation.refusal import HttpRefusedError
+from .refusal import HttpRefusedError
 
 _KEY_SUBPROTOCOL = "openai-insecure-api-key."
 

@@ -14,13 +14,14 @@ from ..server import Json
 from ..simulation.client_event_shapes import SESSION
 from ..simulation.identifiers import IdCounter
 from ..simulation.json_shape import integer, record, string
-from ..simulation.refusal import HttpRefusedError, RefusedError, no_such_call
+from ..simulation.refusal import RefusedError
 from ..simulation.session_connection import parse_event
 from .calls import Call, Switchboard
 from .client_secrets import create_client_secret
 from .handshake import PREFIXES
 from .http_server import HttpRequest, HttpResponse, error_response, json_response
 from .keys import ClientSecret, Keys
+from .refusal import HttpRefusedError, no_such_call
 from .sdp import sdp_answer
 
 _PATH = re.compile(rf"(?P<prefix>{'|'.join(PREFIXES)})/realtime/(?P<rest>.*)")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..simulation.refusal import HttpRefusedError
+from .refusal import HttpRefusedError
 
 _HEAD = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
 _TRANSPORT = (

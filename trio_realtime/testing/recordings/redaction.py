@@ -16,7 +16,8 @@ from ..server import Json
 
 REDACTED = "<redacted>"
 _ENCODINGS = {each.name: each for each in (PCM16, PCMU, PCMA)}
-_LONGEST_KEY = 512
+# Enough of a key to know it by: `Bearer ` and six characters.
+_SHORTEST_KEY = 13
 _SECRETS = SECRET_FIELDS | {"api_key", "client_secret"}
 
 
@@ -37,11 +38,11 @@ def redacted_event(event: Json, *, include_audio: bool) -> Json:
 class KeysInDeltas:
     """Finds the keys that go over several deltas, as when the model repeats one.
 
-    The first characters of a key are told by nothing, and remain: nine at most.
+    The first characters of a key are told by nothing, and remain: five at most, behind what all keys of its kind have.
     """
 
     def __init__(self) -> None:
-        self._ends: dict[tuple[str, object], str] = {}
+        self._ends: dict[tuple[str, ...], str] = {}
 
     def without(self, event: Json) -> Json:
         """The event, without the part of a key that is in its delta.
@@ -52,17 +53,20 @@ class KeysInDeltas:
         delta: object = event.get("delta")
         if not isinstance(delta, str) or _holds_audio(event):
             return event
-        stream = str(event.get("type")), str(event.get("item_id"))
-        before = self._ends.get(stream, "")
+        stream = tuple(str(event.get(name)) for name in ("type", "item_id", "content_index"))
+        # The first character is no part of a key: it says whether a word begins behind it.
+        before = self._ends.get(stream, "\n")
         text = before + delta
-        self._ends[stream] = text[-_LONGEST_KEY:]
-        shown, shown_to = "", len(before)
-        for key in KEY.finditer(text):
+        shown, shown_to, end = "", len(before), text[-1 - _SHORTEST_KEY :]
+        for key in KEY.finditer(text, 1):
+            if key.end() == len(text):  # it may go on, for how long nobody knows
+                end = text[key.start() - 1 : key.start() + _SHORTEST_KEY]
             if key.end() <= shown_to:
                 continue
             known = KEY.match(text, key.start(), len(before)) is not None
             shown += text[shown_to : key.start()] + ("" if known else REDACTED)
             shown_to = key.end()
+        self._ends[stream] = end
         return {**event, "delta": shown + text[shown_to:]}
 
 
@@ -118,9 +122,9 @@ def _redacted(value: Any, *, include_audio: bool, secret: bool = False) -> Any:
         return value
     shown: Json = {}
     for name, member in cast("Json", value).items():
-        if name == "audio" and isinstance(member, str):
+        if name == "audio" and isinstance(member, str) and not secret:
             shown[name] = member if include_audio else _length_of(member)
-        elif name == "server_url" and isinstance(member, str):
+        elif name == "server_url" and isinstance(member, str) and not secret:
             shown[name] = without_credentials(member)
         else:
             shown[name] = _redacted(member, include_audio=include_audio, secret=secret or name.lower() in _SECRETS)

@@ -113,7 +113,9 @@ class Responses:
         self._begin(params, given, out_of_band=conversation == "none")
 
     def check_voice(self, voice: Json | str) -> None:
-        """Check that the conversation goes on in the voice that was heard in it, once one was.
+        """Check that the conversation goes on in the voice that was heard in it, once one was, or in the session's.
+
+        The two differ when a response had a voice of its own; what names no voice means the session's.
 
         Raises:
             RefusedError: It is another.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from json import dumps
-from typing import Any
+from typing import Any, cast
 
 
 class Output:
@@ -215,7 +215,14 @@ def converses(context: ModelContext) -> Output:
 
 
 def outputs_of(turn: ScriptedTurn, context: ModelContext) -> tuple[Output, ...]:
-    """Resolve one entry of a script."""
-    if callable(turn):
-        turn = turn(context)
-    return (turn,) if isinstance(turn, Output) else tuple(turn)
+    """Resolve one entry of a script.
+
+    Raises:
+        TypeError: It is a function that gives something else, such as one without a `return`.
+    """
+    given = cast("object", turn(context) if callable(turn) else turn)
+    if isinstance(given, Output):
+        return (given,)
+    if isinstance(given, Sequence) and not isinstance(given, str | bytes):
+        return tuple(cast("Sequence[Output]", given))  # each is looked at when its time comes
+    raise TypeError(f"a script is made of says, calls, calls_mcp, fails and incomplete, not of {given!r}")

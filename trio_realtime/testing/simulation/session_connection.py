@@ -60,16 +60,13 @@ class SessionConnection(FaultyConnection, ABC):
 
     Attributes:
         query: Of the URL.
-        session: The effective configuration, in the wire's shape.
         received: The last client events that were JSON objects, oldest first, refused or not.
         closed: Why the server has closed the connection, once it has; nothing is answered any more.
     """
 
-    session: Json
-
     def __init__(self, behaviour: Behaviour, opening: Opening, client_event: Shape) -> None:
         super().__init__()
-        self.query = opening.query
+        self.query: Mapping[str, str] = opening.query
         self.received: deque[Json] = deque(maxlen=REMEMBERED_EVENTS)
         self.closed: Closed | None = None
         self._behaviour = behaviour
@@ -120,7 +117,10 @@ class SessionConnection(FaultyConnection, ABC):
     def _expire(self) -> None:
         message = f"Your session hit the maximum duration of {self._behaviour.max_duration / 60:g} minutes."
         self._emit_error(RefusedError(message, code="session_expired"), None)
-        self.closed = Closed(1001, message)
+        self._close(Closed(1001, message))
+
+    def _close(self, closed: Closed) -> None:
+        self.closed = closed
 
 
 def _refused_constant(name: str) -> float:

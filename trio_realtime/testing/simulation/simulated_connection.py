@@ -52,7 +52,7 @@ class SimulatedConnection(SessionConnection):
         self._conversation = conversation = ServerConversation()
         session_id = ids.next("sess")
         model = str(query.get("model") or (opening.configuration or {}).get("model", DEFAULT_MODEL))
-        self.session = (
+        self.session: Json = (
             transcription_session(session_id, self._expires_at)
             if "intent" in query
             else realtime_session(session_id, model, self._expires_at)

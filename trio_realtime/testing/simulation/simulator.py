@@ -77,7 +77,10 @@ class Simulator:
         _check_each("script", script, _is_turn, "says(...), calls(...) and so on, several of them, or functions")
         _check_each("transcripts", transcripts, _is_transcript, "text, hears(...) and fails(...)")
         _check_each("faults", faults, lambda each: isinstance(each, Fault), "drops(...), latency(...) and so on")
-        for label, tools in (mcp_tools or {}).items():
+        mcp_tools = mcp_tools or {}
+        if not isinstance(mcp_tools, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  such as a list of tools
+            raise ConfigError(f"mcp_tools is a mapping, of tools by their server_label; not {mcp_tools!r}")
+        for label, tools in mcp_tools.items():
             _check_each(f"mcp_tools[{label!r}]", tools, lambda each: isinstance(each, Mapping), "tools as on the wire")
         self._behaviour = Behaviour(
             script=tuple(script),
@@ -85,7 +88,7 @@ class Simulator:
             pace=pace,
             audio_delta_ms=audio_delta_ms,
             max_duration=max_duration,
-            mcp_tools=mcp_tools or {},
+            mcp_tools=mcp_tools,
             max_input_tokens=max_input_tokens,
             dialect=dialect,
         )
@@ -143,7 +146,7 @@ class Simulator:
 def _is_turn(turn: object) -> bool:
     if isinstance(turn, Sequence) and not isinstance(turn, str | bytes):
         return all(isinstance(output, Output) for output in cast("Sequence[object]", turn))
-    return isinstance(turn, Output) or callable(turn)
+    return isinstance(turn, Output) or (callable(turn) and not isinstance(turn, type))  # a class, such as `Says`
 
 
 def _is_transcript(said: object) -> bool:

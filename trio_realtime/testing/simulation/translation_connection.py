@@ -9,7 +9,7 @@ silence instead of input has brought everything out.
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections import deque
 from collections.abc import Mapping
 from copy import deepcopy
@@ -19,6 +19,7 @@ from typing import Any
 from ...transport import Closed
 from ..server import Json
 from .client_event_shapes import MAX_APPEND_BYTES
+from .encoded_audio import decoded_audio
 from .refusal import RefusedError
 from .script import Fails, Hears, ModelContext, Says, outputs_of
 from .session_connection import Behaviour, Opening, SessionConnection
@@ -67,7 +68,7 @@ class TranslationConnection(SessionConnection):
         self._transcribed = 0  # characters of the utterance that are
         self._translations: deque[_Spoken] = deque()
         session = translation_session(self._ids.next("sess"), opening.query["model"], expires_at=self._expires_at)
-        self.session = updated_translation(session, opening.configuration or {})
+        self.session: Json = updated_translation(session, opening.configuration or {})
         self._emit("session.created", session=deepcopy(self.session))
 
     # --- time --------------------------------------------------------------------------------------------------
@@ -105,14 +106,7 @@ class TranslationConnection(SessionConnection):
                 self._append(event["audio"])
 
     def _append(self, encoded: str) -> None:
-        try:
-            audio = b64decode(encoded, validate=True)
-        except ValueError:
-            raise RefusedError(
-                "Invalid 'audio'. Expected base64-encoded audio bytes but got something else.", param="audio"
-            ) from None
-        if len(audio) % 2:
-            raise RefusedError("Invalid 'audio'. 16-bit audio has an even number of bytes.", param="audio")
+        audio = decoded_audio(encoded, "audio", PCM)
         if len(audio) > MAX_APPEND_BYTES:
             raise RefusedError(f"The audio of one event must not exceed {MAX_APPEND_BYTES} bytes.", param="audio")
         self._audio += audio
@@ -129,7 +123,7 @@ class TranslationConnection(SessionConnection):
         self._frame_due = float("inf")
         if self._closing and not (self._audio or self._detector.speaking or self._translations):
             self._emit("session.closed")
-            self.closed = Closed(1000, "")
+            self._close(Closed(1000, ""))
             return
         frame = bytes(self._audio[:_FRAME_BYTES]).ljust(_FRAME_BYTES, b"\0")
         del self._audio[:_FRAME_BYTES]
