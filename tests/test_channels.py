@@ -13,6 +13,7 @@ from trio.testing import MockClock
 from trio_realtime.channels import Fanout, UpdateChannel
 from trio_realtime.errors import ConnectionLost, SubscriberOverflow
 from trio_realtime.state.updates import RateLimitsUpdated, RawEvent, SpeechStarted
+from trio_realtime.testing.cancel_at_step import cancelled_at
 from trio_realtime.update_buffer import DEFAULT_BUFFER_BYTES, UPDATE_BYTES, Overflow
 from trio_realtime.wire import server_events as server
 
@@ -165,6 +166,19 @@ async def test_a_receive_that_is_cancelled_while_it_waits_takes_nothing(autojump
         assert scope.cancelled_caught
         fanout.publish(A)
         assert await channel.receive() is A
+
+
+@pytest.mark.parametrize("step", [0, 1])
+async def test_a_receive_that_is_cancelled_while_an_update_is_there_gives_it_or_leaves_it(step: int) -> None:
+    fanout, got = Fanout(), []
+
+    async def receive() -> None:
+        got.append(await channel.receive())
+
+    with subscribe(fanout) as channel:
+        fanout.publish(A)
+        assert await cancelled_at(step, receive) is not bool(got)
+        assert got + [channel.receive_nowait() for _ in range(channel.statistics().buffered_updates)] == [A]
 
 
 async def test_an_update_that_was_handed_over_is_received_even_if_the_cancellation_comes_before_the_task_runs() -> None:

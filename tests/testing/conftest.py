@@ -40,9 +40,9 @@ class Drive:
     def _check_places(self, events: list[Event]) -> None:
         """Who goes by the predecessors that are stated has the items in the order in which the server has them."""
         held = self._held()
+        added = {"conversation.item.added", "conversation.item.created"}  # in the two dialects
         for event in events:
-            # In either dialect; what a test says by itself is in no conversation.
-            if event["type"] in {"conversation.item.added", "conversation.item.created"} and event["item"]["id"] in held:
+            if event["type"] in added and event["item"]["id"] in held:  # what a test says by itself is not
                 previous = event["previous_item_id"]
                 self._order.insert(0 if previous is None else self._order.index(previous) + 1, event["item"]["id"])
         self._order = [item_id for item_id in self._order if item_id in held]  # the others were deleted
