@@ -370,11 +370,11 @@ async def test_an_overflow_comes_after_what_fitted_and_stays() -> None:
 # --- any order of things --------------------------------------------------------------------------------------------
 
 
+happening = st.sampled_from(["publish", "publish", "receive", "receive", "yield", "cancel", "nowait", "clone"])
+
+
 @settings(deadline=None, max_examples=60)
-@given(
-    st.lists(st.sampled_from(["publish", "publish", "receive", "receive", "cancel", "nowait", "clone"]), max_size=30),
-    st.booleans(),
-)
+@given(st.lists(happening, max_size=10) | st.lists(happening, min_size=20, max_size=60), st.booleans())
 def test_whatever_happens_each_update_is_received_once_and_in_order(script: list[str], fail: bool) -> None:
     """Receivers come, go, share and are cancelled; the updates are all there, in order for each receiver."""
 
@@ -404,6 +404,8 @@ def test_whatever_happens_each_update_is_received_once_and_in_order(script: list
                         published += 1
                     elif step == "receive":
                         await trio.testing.wait_all_tasks_blocked()
+                    elif step == "yield":
+                        await trio.lowlevel.checkpoint()
                     elif step == "clone":
                         scopes.append(trio.CancelScope())
                         nursery.start_soon(receive, channel.clone(), scopes[-1])
