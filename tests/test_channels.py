@@ -13,6 +13,7 @@ from trio.testing import MockClock
 from trio_realtime.channels import Fanout, UpdateChannel
 from trio_realtime.errors import ConnectionLost, SubscriberOverflow
 from trio_realtime.state.updates import RateLimitsUpdated, RawEvent, SpeechStarted
+from trio_realtime.testing.cancel_at_step import cancelled_at
 from trio_realtime.update_buffer import DEFAULT_BUFFER_BYTES, UPDATE_BYTES, Overflow
 from trio_realtime.wire import server_events as server
 
@@ -165,6 +166,19 @@ async def test_a_receive_that_is_cancelled_while_it_waits_takes_nothing(autojump
         assert scope.cancelled_caught
         fanout.publish(A)
         assert await channel.receive() is A
+
+
+@pytest.mark.parametrize("step", [0, 1])
+async def test_a_receive_that_is_cancelled_while_an_update_is_there_gives_it_or_leaves_it(step: int) -> None:
+    fanout, got = Fanout(), []
+
+    async def receive() -> None:
+        got.append(await channel.receive())
+
+    with subscribe(fanout) as channel:
+        fanout.publish(A)
+        assert await cancelled_at(step, receive) is not bool(got)
+        assert got + [channel.receive_nowait() for _ in range(channel.statistics().buffered_updates)] == [A]
 
 
 async def test_an_update_that_was_handed_over_is_received_even_if_the_cancellation_comes_before_the_task_runs() -> None:
@@ -356,11 +370,11 @@ async def test_an_overflow_comes_after_what_fitted_and_stays() -> None:
 # --- any order of things --------------------------------------------------------------------------------------------
 
 
+happening = st.sampled_from(["publish", "publish", "receive", "receive", "yield", "cancel", "nowait", "clone"])
+
+
 @settings(deadline=None, max_examples=60)
-@given(
-    st.lists(st.sampled_from(["publish", "publish", "receive", "receive", "cancel", "nowait", "clone"]), max_size=30),
-    st.booleans(),
-)
+@given(st.lists(happening, max_size=10) | st.lists(happening, min_size=20, max_size=60), st.booleans())
 def test_whatever_happens_each_update_is_received_once_and_in_order(script: list[str], fail: bool) -> None:
     """Receivers come, go, share and are cancelled; the updates are all there, in order for each receiver."""
 
@@ -390,6 +404,8 @@ def test_whatever_happens_each_update_is_received_once_and_in_order(script: list
                         published += 1
                     elif step == "receive":
                         await trio.testing.wait_all_tasks_blocked()
+                    elif step == "yield":
+                        await trio.lowlevel.checkpoint()
                     elif step == "clone":
                         scopes.append(trio.CancelScope())
                         nursery.start_soon(receive, channel.clone(), scopes[-1])

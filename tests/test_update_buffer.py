@@ -41,7 +41,8 @@ raw_deltas = st.builds(
     st.text("ab", max_size=400),
 )
 # A number says how many updates are received, an update that it is put in.
-steps = st.lists(st.integers(1, 5) | deltas | deltas | deltas | raw_deltas | others, max_size=120)
+step = st.integers(1, 5) | deltas | deltas | deltas | raw_deltas | others
+steps = st.lists(step, max_size=20) | st.lists(step, min_size=40, max_size=120)  # the longer overflow again and again
 bounds = st.sampled_from([1, 300, 2000, 8000, 10**6])
 
 
@@ -204,6 +205,15 @@ def test_markers_that_come_to_stand_side_by_side_become_one() -> None:
         buffer.put(piece(0, "text", "x" * 100))
     markers = [update.count for update in (buffer.take() for _ in range(len(buffer))) if isinstance(update, Lagged)]
     assert markers == [buffer.dropped]
+
+
+def test_what_is_dropped_again_and_again_is_told_in_one_number() -> None:
+    buffer: UpdateBuffer[Any] = UpdateBuffer("test", 2000, "drop_oldest")
+    for _ in range(100):
+        buffer.put(piece(0, "text", "x" * 100))
+    first, *rest = (buffer.take() for _ in range(len(buffer)))
+    assert first == Lagged(count=buffer.dropped)
+    assert buffer.dropped + len(rest) == 100
 
 
 def test_a_delta_that_is_larger_than_the_bound_is_not_kept() -> None:

@@ -230,12 +230,12 @@ async def test_a_transcription_before_its_item_is_kept_for_it() -> None:
                 "conversation.item.input_audio_transcription.completed",
                 item_id="item_a",
                 content_index=0,
-                transcript="",
+                transcript="Hello",
             )
-            assert (await completed.receive()).transcript == ""
+            assert (await completed.receive()).transcript == "Hello"
         item = {"id": "item_a", "type": "message", "role": "user", "content": [{"type": "input_audio"}]}
         server.push("conversation.item.added", item=item)
-        assert (await session.wait_item()).transcript == ""
+        assert (await session.wait_item()).transcript == "Hello"
 
 
 async def test_errors_of_the_server_never_hold_what_was_sent() -> None:

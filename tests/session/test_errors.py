@@ -258,10 +258,11 @@ async def test_a_write_that_fails_does_not_overtake_what_the_server_had_said(aut
 async def test_a_write_that_fails_is_a_failure_even_if_reading_does_not_fail(autojump_clock: MockClock) -> None:
     server = ScriptedServer()
     with leaving_raises(ConnectionLost, match="a write failed"):
-        async with opened(server) as (session, _):
+        async with opened(server, close_timeout=2) as (session, _):
             server.send_error = ConnectionLost("a write failed")
             await session.append_audio(b"\0\0")
             await trio.sleep_forever()
+    assert trio.current_time() == 4, "the server may have something to say first; then the body has its time"
 
 
 async def test_a_transport_that_is_closed_under_the_session_is_a_failure(autojump_clock: MockClock) -> None:

@@ -65,6 +65,7 @@ class Talk:
         hangs: Whether the program was still waiting for something after a long time.
         leaving: How many seconds it took to leave the scope.
         items: Role, status and transcript of the items at the end.
+        frames: How many messages were received.
     """
 
     opened: bool = False
@@ -73,6 +74,7 @@ class Talk:
     hangs: bool = False
     leaving: float = 0.0
     items: list[tuple[str | None, str | None, str]] = field(default_factory=list[tuple[str | None, str | None, str]])
+    frames: int = 0
     session: RealtimeSession | None = None
 
 
@@ -103,6 +105,7 @@ async def talk(*faults: Fault, carrier: str = "memory", patience: float = 100, *
         seen.error = error
     seen.leaving = trio.current_time() - left
     if seen.session is not None:
+        seen.frames = seen.session.statistics().received_frames
         seen.items = [(item.role, item.status, item.transcript) for item in seen.session.conversation]
     assert trio.lowlevel.current_statistics().tasks_living == tasks
     return seen
@@ -129,6 +132,7 @@ class Promise:
         open: The error when it happens later; None if the session lives on.
         code: The close code in that error.
         hangs: Whether there is no error in memory, where nothing looks whether the peer is alive, but no answer either.
+        adds: How many messages come that would not have come without it.
     """
 
     make: Callable[..., Fault]
@@ -136,6 +140,7 @@ class Promise:
     open: type[RealtimeError] | None
     code: int | None = None
     hangs: bool = False
+    adds: int = 0
 
 
 LIVES_ON = (None, None)
@@ -160,14 +165,14 @@ PROMISES = {
     "half_open": Promise(half_open, ConnectTimeout, ConnectionLost, hangs=True),
     "stops_reading": Promise(stops_reading, ConnectTimeout, ConnectionLost, hangs=True),
     "stops_reading for a while": Promise(lambda **when: stops_reading(seconds=0.1, **when), *LIVES_ON),
-    "malformed": Promise(malformed, *LIVES_ON),
+    "malformed": Promise(malformed, *LIVES_ON, adds=1),
     "malformed UTF-8": Promise(lambda **when: malformed(b"\xff", **when), *IS_BROKEN, code=1007),
-    "binary": Promise(binary, *LIVES_ON),
-    "oversized": Promise(lambda **when: oversized(10_000, **when), *LIVES_ON),
-    "unknown_event": Promise(unknown_event, *LIVES_ON),
-    "error_event": Promise(error_event, SessionRefused, None),
+    "binary": Promise(binary, *LIVES_ON, adds=1),
+    "oversized": Promise(lambda **when: oversized(10_000, **when), *LIVES_ON, adds=1),
+    "unknown_event": Promise(unknown_event, *LIVES_ON, adds=1),
+    "error_event": Promise(error_event, SessionRefused, None, adds=1),
     "fragmented": Promise(lambda **when: fragmented(5, **when), *LIVES_ON),
-    "duplicate": Promise(duplicate, *LIVES_ON),
+    "duplicate": Promise(duplicate, *LIVES_ON, adds=1),
     "reordered": Promise(reordered, *LIVES_ON),
     "latency": Promise(lambda **when: latency(0.02, jitter=0.05, **when), *LIVES_ON),
 }
@@ -185,6 +190,7 @@ def check(seen: Talk, promise: Promise, moment: int, *, knows_life: bool) -> Non
     if expected is None:
         assert seen.error is None
         assert seen.waiters == [None, None, None]
+        assert seen.frames == EVENTS_OF_A_TALK + promise.adds, "the fault has happened"
         assert seen.items == [("user", "completed", ""), ("assistant", "completed", WORDS)]
         return
     assert type(seen.error) is expected, "the promised error, and no other"
@@ -260,5 +266,6 @@ async def test_an_error_that_names_a_command_is_raised_from_it_and_the_session_g
 @pytest.mark.parametrize("code", ERROR_TYPES)
 async def test_an_error_that_names_nothing_ends_nothing(code: str, autojump_clock: MockClock) -> None:
     seen = await talk(error_event(code, on="response.output_audio.delta"))
+    assert seen.frames == EVENTS_OF_A_TALK + 1
     assert seen.error is None
     assert seen.waiters == [None, None, None]

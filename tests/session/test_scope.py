@@ -278,12 +278,13 @@ async def test_tasks_that_wait_for_the_session_are_woken_by_its_end(autojump_clo
         assert [] in outcomes
 
 
-async def test_a_simulated_server_sees_the_end(autojump_clock: MockClock) -> None:
+async def test_nothing_is_left_of_a_session_and_its_simulated_server(autojump_clock: MockClock) -> None:
     simulator = Simulator()
     with assert_no_leaks():
         async with open_simulated_session(simulator) as session:
             await session.send_message("hello")
-    assert simulator.connections[0].received[0]["type"] == "session.update"
+    sent = [event["type"] for event in simulator.connections[0].received]
+    assert sent == ["session.update", "conversation.item.create", "response.create"]
 
 
 async def test_the_exit_is_a_checkpoint_even_if_the_transports_close_is_none(autojump_clock: MockClock) -> None:

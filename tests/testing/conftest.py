@@ -24,12 +24,29 @@ class Drive:
             query, now=self.now, unix_time=1_800_000_000.25, **(connecting or {})
         )
         self.events: list[Event] = []
+        self._order = self._held()
         self.wait(0)
 
     def _seen(self, events: list[Event]) -> list[Event]:
         events = json.loads(json.dumps(events, allow_nan=False))
         self.events += events
+        self._check_places(events)
         return events
+
+    def _held(self) -> list[str]:
+        """The ids of what the server holds; a translation has no items."""
+        return [item["id"] for item in getattr(self.connection, "items", [])]
+
+    def _check_places(self, events: list[Event]) -> None:
+        """Who goes by the predecessors that are stated has the items in the order in which the server has them."""
+        held = self._held()
+        added = {"conversation.item.added", "conversation.item.created"}  # in the two dialects
+        for event in events:
+            if event["type"] in added and event["item"]["id"] in held:  # what a test says by itself is not
+                previous = event["previous_item_id"]
+                self._order.insert(0 if previous is None else self._order.index(previous) + 1, event["item"]["id"])
+        self._order = [item_id for item_id in self._order if item_id in held]  # the others were deleted
+        assert self._order == held
 
     def send(self, event_type: str, **fields: Any) -> list[Event]:
         """Send an event and return what answers it at once."""
@@ -90,6 +107,8 @@ def check_order(events: list[Event]) -> None:
     mcp = McpOrder()
     sounding: set[str] = set()  # the response that a call's server plays
     items: dict[str, str] = {}  # conversation items: what was said of them last
+    previous: dict[str, str | None] = {}  # and where they stand
+    committed: dict[str, str | None] = {}
     transcripts: dict[str, str] = {}
     for index, event in enumerate(events):
         kind = event["type"]
@@ -109,9 +128,14 @@ def check_order(events: list[Event]) -> None:
             assert event["item"]["id"] not in items
             assert event["previous_item_id"] is None or event["previous_item_id"] in items
             items[event["item"]["id"]] = "added"
+            previous[event["item"]["id"]] = event["previous_item_id"]
+            assert event["previous_item_id"] == committed.pop(event["item"]["id"], event["previous_item_id"])
         elif kind == "conversation.item.done":
             assert items[event["item"]["id"]] == "added"
             items[event["item"]["id"]] = "done"
+            _check_place_when_done(event, previous)
+        elif kind == "input_audio_buffer.committed":
+            committed[event["item_id"]] = event["previous_item_id"]
         elif kind == "conversation.item.deleted":
             assert items.pop(event["item_id"])
         elif kind == "conversation.item.input_audio_transcription.delta":
@@ -119,6 +143,14 @@ def check_order(events: list[Event]) -> None:
         elif kind == "conversation.item.input_audio_transcription.completed":
             # One model puts a space before the first word of the deltas.
             assert transcripts.pop(event["item_id"], "").removeprefix(" ") == event["transcript"].removeprefix(" ")
+
+
+def _check_place_when_done(event: Event, previous: dict[str, str | None]) -> None:
+    stated, before = event["previous_item_id"], previous[event["item"]["id"]]
+    # The real server states none for an output that stands second, once it is done.
+    is_output = event["item"].get("role") == "assistant" or event["item"]["type"] in {"function_call", "mcp_call"}
+    stands_second = before is not None and previous.get(before) is None
+    assert stated == before or (stated is None and is_output and stands_second)
 
 
 class McpOrder:

@@ -28,7 +28,6 @@ from .hostile_peers import (
     frame,
     hang_up,
     hold,
-    read_on,
     serve,
     upgraded,
 )
@@ -312,12 +311,17 @@ async def test_the_connection_may_die_while_a_ping_is_unanswered(idle_clock: Moc
     assert isinstance(pump.error, ConnectionLost)
 
 
-async def test_without_an_interval_there_is_no_heartbeat() -> None:
-    async with (
-        serve(upgraded(read_on)) as served,
-        open_pumped(served.url, heartbeat_interval=math.inf, close_timeout=0.05),
-    ):
-        await trio.testing.wait_all_tasks_blocked()
+async def test_without_an_interval_there_is_no_heartbeat(idle_clock: MockClock) -> None:
+    frames: list[tuple[int, bytes]] = []
+
+    async def behave(peer: Peer) -> None:
+        frames.extend(await peer.frames())
+
+    async with serve(upgraded(behave)) as served:
+        async with open_pumped(served.url, heartbeat_interval=math.inf):
+            await trio.sleep(10_000)
+        await served.finished.wait()
+    assert [opcode for opcode, _ in frames] == [CLOSE]
 
 
 async def test_it_is_pumped_once_and_by_one_task() -> None:

@@ -198,7 +198,10 @@ def test_a_target_that_is_no_url_is_refused() -> None:
     assert refused.value.status == 400
 
 
-@given(sent=st.lists(st.sampled_from([HEAD, b"\r\n", b"Content-Length: 1\r\n", b"5\r\n"]) | st.binary(max_size=20)))
+pieces = st.lists(st.sampled_from([HEAD, b"\r\n", b"Content-Length: 1\r\n", b"5\r\n"]) | st.binary(max_size=20))
+
+
+@given(sent=pieces | pieces.map(lambda rest: [HEAD, *rest]))
 def test_whatever_comes_it_is_a_request_or_refused(sent: list[bytes]) -> None:
     async def main() -> None:
         with suppress(HttpRefusedError, ConnectionLost):

@@ -260,6 +260,14 @@ async def test_arguments_are_refused_as_by_open_session(path: Path) -> None:
     assert read_recording(path).messages == ()
 
 
+async def test_what_has_crossed_is_in_the_file_while_the_session_goes_on(path: Path) -> None:
+    async with record_session(path, transport=ScriptedServer()) as session:
+        await session.send_message("Hello", respond=False)
+        with trio.fail_after(9):
+            while "conversation.item.done" not in await trio.Path(path).read_text():
+                pass
+
+
 async def test_virtual_time_stands_still_while_the_file_is_opened_and_closed(
     path: Path, autojump_clock: MockClock
 ) -> None:
