@@ -37,7 +37,7 @@ class Behaviour:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class Beginning:
     """What one connection begins with.
 
     Attributes:
@@ -64,17 +64,17 @@ class SessionConnection(FaultyConnection, ABC):
         closed: Why the server has closed the connection, once it has; nothing is answered any more.
     """
 
-    def __init__(self, behaviour: Behaviour, opening: Opening, client_event: Shape) -> None:
+    def __init__(self, behaviour: Behaviour, beginning: Beginning, client_event: Shape) -> None:
         super().__init__()
-        self.query: Mapping[str, str] = opening.query
+        self.query: Mapping[str, str] = beginning.query
         self.received: deque[Json] = deque(maxlen=REMEMBERED_EVENTS)
         self.closed: Closed | None = None
         self._behaviour = behaviour
         self._client_event = client_event
-        self._now = opening.now
-        self._expires = opening.now + behaviour.max_duration
-        self._expires_at = int(opening.unix_time + behaviour.max_duration)
-        self._ids = IdCounter(opening.seed)
+        self._now = beginning.now
+        self._expires = beginning.now + behaviour.max_duration
+        self._expires_at = int(beginning.unix_time + behaviour.max_duration)
+        self._ids = IdCounter(beginning.seed)
         self._outgoing: list[Json] = []
 
     def receive(self, message: str | bytes, now: float, *, binary: bool = False) -> list[Json]:

@@ -26,7 +26,7 @@ from .refusal import RefusedError
 from .response_stream import Delivery
 from .responses import Responses
 from .script import Fails, Hears, hears
-from .session_connection import Behaviour, Opening, SessionConnection
+from .session_connection import Beginning, Behaviour, SessionConnection
 from .session_settings import DEFAULT_MODEL, realtime_session, transcription_session, updated_session
 from .sound import QUESTION
 from .timeline import Timeline
@@ -44,14 +44,14 @@ class SimulatedConnection(SessionConnection):
         closed: Why the server has closed the connection, once it has; nothing is answered any more.
     """
 
-    def __init__(self, behaviour: Behaviour, opening: Opening) -> None:
-        super().__init__(behaviour, opening, CLIENT_EVENT)
-        query, ids = opening.query, self._ids
-        self._unix_time_at_0 = opening.unix_time - opening.now
+    def __init__(self, behaviour: Behaviour, beginning: Beginning) -> None:
+        super().__init__(behaviour, beginning, CLIENT_EVENT)
+        query, ids = beginning.query, self._ids
+        self._unix_time_at_0 = beginning.unix_time - beginning.now
         self._timeline = timeline = Timeline()
         self._conversation = conversation = ServerConversation()
         session_id = ids.next("sess")
-        model = str(query.get("model") or (opening.configuration or {}).get("model", DEFAULT_MODEL))
+        model = str(query.get("model") or (beginning.configuration or {}).get("model", DEFAULT_MODEL))
         self.session: Json = (
             transcription_session(session_id, self._expires_at)
             if "intent" in query
@@ -89,8 +89,8 @@ class SimulatedConnection(SessionConnection):
             silence=lambda: self._listening,
             clock=self._clock,
         )
-        if opening.configuration is not None:
-            self.session = updated_session(self.session, dict(opening.configuration))
+        if beginning.configuration is not None:
+            self.session = updated_session(self.session, dict(beginning.configuration))
         self._listening = Listening(
             self._emit,
             ids,

@@ -13,7 +13,7 @@ from ..server import ServerConnection
 from .dialect import Dialect
 from .mcp import McpTools
 from .script import Fails, Hears, Output, ScriptedTurn
-from .session_connection import Behaviour, Opening
+from .session_connection import Beginning, Behaviour
 from .simulated_connection import SimulatedConnection
 from .translation_connection import TranslationConnection
 
@@ -129,16 +129,16 @@ class Simulator:
         """
         names = [name for name in ("model", "intent", "call_id") if query.get(name)]
         seed = len(self.connections) + len(self.translations) + 1
-        opening = Opening(dict(query), seed, now, unix_time, configuration)
+        beginning = Beginning(dict(query), seed, now, unix_time, configuration)
         if kind == "translation":
             if names != ["model"]:
                 raise ConfigError("a translation needs ?model=")
-            translation = TranslationConnection(self._behaviour, opening)
+            translation = TranslationConnection(self._behaviour, beginning)
             self.translations.append(translation)
             return translation
         if len(names) != 1 or query.get("intent", "transcription") != "transcription":
             raise ConfigError("a connection needs one of ?model=, ?intent=transcription and ?call_id=")
-        connection = SimulatedConnection(self._behaviour, opening)
+        connection = SimulatedConnection(self._behaviour, beginning)
         self.connections.append(connection)
         return connection
 

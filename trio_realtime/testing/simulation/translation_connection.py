@@ -22,7 +22,7 @@ from .client_event_shapes import MAX_APPEND_BYTES
 from .encoded_audio import decoded_audio
 from .refusal import RefusedError
 from .script import Fails, Hears, ModelContext, Says, outputs_of
-from .session_connection import Behaviour, Opening, SessionConnection
+from .session_connection import Beginning, Behaviour, SessionConnection
 from .sound import BYTES_PER_MS, PCM, QUESTION, SPEECH_MS_PER_CHARACTER, voice
 from .speech_detector import SpeechDetector, SpeechStarted
 from .translation_shapes import TRANSLATION_EVENT
@@ -54,8 +54,8 @@ class TranslationConnection(SessionConnection):
         closed: Why the server has closed the connection, once it has; nothing is answered any more.
     """
 
-    def __init__(self, behaviour: Behaviour, opening: Opening) -> None:
-        super().__init__(behaviour, opening, TRANSLATION_EVENT)
+    def __init__(self, behaviour: Behaviour, beginning: Beginning) -> None:
+        super().__init__(behaviour, beginning, TRANSLATION_EVENT)
         self._frame_due = float("inf")
         self._audio = bytearray()
         self._elapsed_ms = 0
@@ -67,8 +67,8 @@ class TranslationConnection(SessionConnection):
         self._heard: deque[str] = deque()  # words of the utterance that are not transcribed yet
         self._transcribed = 0  # characters of the utterance that are
         self._translations: deque[_Spoken] = deque()
-        session = translation_session(self._ids.next("sess"), opening.query["model"], expires_at=self._expires_at)
-        self.session: Json = updated_translation(session, opening.configuration or {})
+        session = translation_session(self._ids.next("sess"), beginning.query["model"], expires_at=self._expires_at)
+        self.session: Json = updated_translation(session, beginning.configuration or {})
         self._emit("session.created", session=deepcopy(self.session))
 
     # --- time --------------------------------------------------------------------------------------------------
