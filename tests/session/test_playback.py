@@ -267,6 +267,26 @@ async def test_waiting_for_playback_waits_for_the_ear(autojump_clock: MockClock)
         nursery.cancel_scope.cancel()
 
 
+async def test_waiting_for_playback_ends_with_the_failure_of_the_session(autojump_clock: MockClock) -> None:
+    server = ScriptedServer()
+    with leaving_raises(ConnectionLost) as left:
+        async with opened(server) as (session, _), session.playback():
+            await received(session, server, 200)
+
+            async def wait() -> None:
+                with pytest.raises(ConnectionLost, match="broken") as caught:
+                    await session.wait_for_playback()
+                waited.append(caught.value)
+
+            waited: list[ConnectionLost] = []
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(wait)
+                await wait_all_tasks_blocked()
+                server.end(Closed(1011, "broken"))
+            assert len(waited) == 1
+    assert waited[0] is not left.value
+
+
 async def test_waiting_for_playback_ends_when_the_last_acknowledgement_comes() -> None:
     async with opened() as (session, server), session.playback() as playback:
         await received(session, server, 200, done=True)

@@ -93,6 +93,13 @@ async def test_a_rejection_is_reported_at_once_whatever_its_body(
     assert str(status) in str(error)
 
 
+@pytest.mark.parametrize("field", [b"", b"Retry-After: Thu, 26 Nov 2026 21:00:00 GMT\r\n"])
+async def test_when_to_try_again_is_not_known_of_a_rejection_that_counts_no_seconds(field: bytes) -> None:
+    error = await refused(answering(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n" + field + b"\r\n"))
+    assert isinstance(error, HandshakeRejected)
+    assert error.retry_after is None
+
+
 async def test_a_body_that_comes_after_its_headers_is_read() -> None:
     error = await refused(answering(b"HTTP/1.1 401 No\r\nContent-Length: 6\r\n\r\n", b"one", b"two"))
     assert isinstance(error, HandshakeRejected)
