@@ -43,8 +43,7 @@ class Drive:
         added = {"conversation.item.added", "conversation.item.created"}  # in the two dialects
         for event in events:
             if event["type"] in added and event["item"]["id"] in held:  # what a test says by itself is not
-                previous = event["previous_item_id"]
-                self._order.insert(0 if previous is None else self._order.index(previous) + 1, event["item"]["id"])
+                self._order.insert(_place_behind(event["previous_item_id"], self._order), event["item"]["id"])
         self._order = [item_id for item_id in self._order if item_id in held]  # the others were deleted
         assert self._order == held
 
@@ -107,7 +106,8 @@ def check_order(events: list[Event]) -> None:
     mcp = McpOrder()
     sounding: set[str] = set()  # the response that a call's server plays
     items: dict[str, str] = {}  # conversation items: what was said of them last
-    previous: dict[str, str | None] = {}  # and where they stand
+    order: list[str] = []
+    previous: dict[str, set[str | None]] = {}  # the predecessors that may be stated when they are done
     committed: dict[str, str | None] = {}
     transcripts: dict[str, str] = {}
     for index, event in enumerate(events):
@@ -128,16 +128,18 @@ def check_order(events: list[Event]) -> None:
             assert event["item"]["id"] not in items
             assert event["previous_item_id"] is None or event["previous_item_id"] in items
             items[event["item"]["id"]] = "added"
-            previous[event["item"]["id"]] = event["previous_item_id"]
+            previous[event["item"]["id"]] = _predecessors_when_done(event, order)
+            order.insert(_place_behind(event["previous_item_id"], order), event["item"]["id"])
             assert event["previous_item_id"] == committed.pop(event["item"]["id"], event["previous_item_id"])
         elif kind == "conversation.item.done":
             assert items[event["item"]["id"]] == "added"
             items[event["item"]["id"]] = "done"
-            _check_place_when_done(event, previous)
+            assert event["previous_item_id"] in previous[event["item"]["id"]]
         elif kind == "input_audio_buffer.committed":
             committed[event["item_id"]] = event["previous_item_id"]
         elif kind == "conversation.item.deleted":
             assert items.pop(event["item_id"])
+            order.remove(event["item_id"])
         elif kind == "conversation.item.input_audio_transcription.delta":
             transcripts[event["item_id"]] = transcripts.get(event["item_id"], "") + event["delta"]
         elif kind == "conversation.item.input_audio_transcription.completed":
@@ -145,12 +147,15 @@ def check_order(events: list[Event]) -> None:
             assert transcripts.pop(event["item_id"], "").removeprefix(" ") == event["transcript"].removeprefix(" ")
 
 
-def _check_place_when_done(event: Event, previous: dict[str, str | None]) -> None:
-    stated, before = event["previous_item_id"], previous[event["item"]["id"]]
-    # The real server states none for an output that stands second, once it is done.
-    is_output = event["item"].get("role") == "assistant" or event["item"]["type"] in {"function_call", "mcp_call"}
-    stands_second = before is not None and previous.get(before) is None
-    assert stated == before or (stated is None and is_output and stands_second)
+def _place_behind(previous: str | None, order: list[str]) -> int:
+    return 0 if previous is None else order.index(previous) + 1
+
+
+def _predecessors_when_done(added: Event, order: list[str]) -> set[str | None]:
+    """The same as when it was added; but of an output that stood second then, the real server states none."""
+    item, previous = added["item"], added["previous_item_id"]
+    is_output = item.get("role") == "assistant" or item["type"] in {"function_call", "mcp_call"}
+    return {previous, None} if is_output and order[:1] == [previous] else {previous}
 
 
 class McpOrder:
