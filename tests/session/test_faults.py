@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_realtime import (
     ConnectError,
@@ -99,6 +99,8 @@ async def talk(*faults: Fault, carrier: str = "memory", patience: float = 100, *
                         seen.waiters.append(None)
                     except RealtimeError as error:
                         seen.waiters.append(error)
+                if carrier == "memory":
+                    await wait_all_tasks_blocked()  # something may stand behind the answer to the last command
             seen.hangs = scope.cancelled_caught
             left = trio.current_time()
     except RealtimeError as error:
