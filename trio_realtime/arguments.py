@@ -32,7 +32,7 @@ def new_id(prefix: str) -> str:
 
 def response_create(params: ResponseParams | None, keywords: ResponseKeywords) -> client.ResponseCreate:
     """The request that the struct and the keywords ask for together; raises `ConfigError` for what is not valid."""
-    if params is not None and not isinstance(params, ResponseParams):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if params is not None and not isinstance(params, ResponseParams):  # pyright: ignore[reportUnnecessaryIsInstance]  not everybody has a type checker
         raise ConfigError(f"params must be a ResponseParams, not {type(params).__name__}; or pass keywords")
     both = merged(ResponseParams() if params is None else params, response_params(keywords))
     if isinstance(both.metadata, dict) and PRIVATE_KEY in both.metadata:
@@ -65,7 +65,7 @@ def requested_configuration(
         if keywords:
             raise ConfigError("a transcription session is configured with the struct alone, without keywords")
         return config
-    if config is not None and not isinstance(config, SessionConfig):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if config is not None and not isinstance(config, SessionConfig):  # pyright: ignore[reportUnnecessaryIsInstance]  as above
         raise ConfigError(
             f"config must be a SessionConfig or a TranscriptionSessionConfig, not {type(config).__name__}"
         )
@@ -82,7 +82,7 @@ def message_parts(content: str | Sequence[Part | str], role: str, encoding: Enco
         encoding: Of the session's input, which audio in it must have.
     """
     listed: Sequence[Any] = [content] if isinstance(content, str) else content
-    if not isinstance(listed, Sequence) or isinstance(listed, bytes | bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(listed, Sequence) or isinstance(listed, bytes | bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]  as above
         raise ConfigError(f"content must be text or a list of parts, not {type(content).__name__}")
     parts: list[Part] = []
     for given in listed:

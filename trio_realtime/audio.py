@@ -170,7 +170,7 @@ def floats_to_pcm16(samples: Iterable[float]) -> bytes:
     try:
         for sample in samples:
             # A float that is not a number is the one thing that `min` and `max` would let through as noise.
-            if sample != sample:  # noqa: PLR0124
+            if sample != sample:  # noqa: PLR0124  as only not-a-number is
                 raise ConfigError("one of the samples is not a number (NaN)")
             converted.append(round(min(max(sample * _FULL_SCALE, -_FULL_SCALE), _FULL_SCALE - 1)))
     except (TypeError, ValueError) as error:

@@ -278,6 +278,6 @@ class _pumping:  # noqa: N801  a context manager, used like a function
             self._connection.end()
             self._nursery.cancel_scope.cancel()
             try:
-                await self._manager.__aexit__(None, None, None)  # noqa: ASYNC102
+                await self._manager.__aexit__(None, None, None)  # noqa: ASYNC102  bounded, or at once in a cancelled scope
             except BaseExceptionGroup as group:  # Ctrl-C in the pump, or a cancellation from outside
                 raise unwrap(group, None) from None

@@ -37,7 +37,7 @@ class OutputGuard:
     on_error: Literal["stop", "ignore"] = "stop"
 
     def __post_init__(self) -> None:
-        function = self.check if inspect.isroutine(self.check) else getattr(self.check, "__call__", None)  # noqa: B004
+        function = self.check if inspect.isroutine(self.check) else getattr(self.check, "__call__", None)  # noqa: B004  the method is wanted, not whether there is one
         if not inspect.iscoroutinefunction(function):
             raise ConfigError(
                 "output_guard is an async function of the transcript, or an OutputGuard with one; "

@@ -140,7 +140,7 @@ class SessionScope:
             error = remaining
         cancelled_outside = trio.current_effective_deadline() <= trio.current_time()
         try:
-            await self._leave(politely=self.failure is None and not cancelled_outside)  # noqa: ASYNC102
+            await self._leave(politely=self.failure is None and not cancelled_outside)  # noqa: ASYNC102  as in `_leave`
         except (trio.Cancelled, Exception):  # noqa: ASYNC103  raised when the clean-up is done
             # The close was cancelled, or failed, and is done all the same: the body's exception is not masked by that.
             if error is None:

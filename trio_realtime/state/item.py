@@ -137,7 +137,7 @@ class ConversationItem:
         "wire",
     )
 
-    def __init__(self, id: str, wire: Item, encoding: Encoding, *, in_conversation: bool = True) -> None:  # noqa: A002
+    def __init__(self, id: str, wire: Item, encoding: Encoding, *, in_conversation: bool = True) -> None:  # noqa: A002  the wire's name
         self.id: str = id
         self.type: str = _type_of(wire)
         self.role = wire.role if isinstance(wire, Message) else None

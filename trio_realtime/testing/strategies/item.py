@@ -48,5 +48,5 @@ def items(
     of_role = creatable_messages if creatable else messages
     made: list[st.SearchStrategy[Item]] = []
     for kind in chosen:
-        made.extend(map(of_role, roles) if kind is Message else [valid(kind)])  # type: ignore[arg-type]
+        made.extend(map(of_role, roles) if kind is Message else [valid(kind)])  # type: ignore[arg-type]  # a strategy of one kind is one of items
     return st.one_of(made)

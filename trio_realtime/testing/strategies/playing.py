@@ -241,8 +241,8 @@ def play_conversation(
 def conversations(
     *,
     programs: st.SearchStrategy[Sequence[Step]] = programs(),  # noqa: B008  a strategy is a value
-    scripts: st.SearchStrategy[Sequence[ScriptedTurn]] = scripts(),  # noqa: B008
-    transcripts: st.SearchStrategy[Sequence[str | Fails]] = any_transcripts(),  # noqa: B008
+    scripts: st.SearchStrategy[Sequence[ScriptedTurn]] = scripts(),  # noqa: B008  a strategy does not change
+    transcripts: st.SearchStrategy[Sequence[str | Fails]] = any_transcripts(),  # noqa: B008  as above
 ) -> st.SearchStrategy[History]:
     """Histories of whole conversations, valid by construction, with everything that a session may bring.
 
