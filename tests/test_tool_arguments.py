@@ -1,11 +1,8 @@
 """What the model is shown of a function's parameters, and what is accepted of it: the same."""
 
-import dataclasses
-import enum
 import inspect
 import json
-from collections.abc import Callable
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal
 
 import jsonschema  # type: ignore[import-untyped]
 import msgspec
@@ -13,78 +10,20 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from msgspec import Meta
 
-from trio_realtime.errors import ConfigError
+from tests.argument_types import (
+    Circle,
+    Context,
+    Node,
+    Options,
+    Place,
+    Range,
+    Square,
+    Unit,
+    arguments_of,
+    function_with,
+    schema_of,
+)
 from trio_realtime.tool_arguments import ArgumentsError, ToolArguments
-
-
-class Context:
-    """What is injected."""
-
-
-class Unit(enum.Enum):
-    CELSIUS = "c"
-    FAHRENHEIT = "f"
-
-
-class Place(msgspec.Struct):
-    """A place on earth."""
-
-    lat: Annotated[float, Meta(ge=-90, le=90)]
-    name: str | None = None
-
-
-@dataclasses.dataclass
-class Range:
-    low: int
-    high: int = 10
-
-
-class Options(TypedDict):
-    unit: Unit
-    words: NotRequired[list[str]]
-
-
-class Circle(msgspec.Struct, tag="circle"):
-    radius: float
-
-
-class Square(msgspec.Struct, tag="square"):
-    side: str
-    radius: None = None  # it has none
-
-
-class Node(msgspec.Struct):
-    """A node of a tree."""
-
-    name: str
-    children: "list[Node]" = []
-    default: "Node | None" = None
-
-
-def arguments_of(function: Callable[..., object]) -> ToolArguments:
-    return ToolArguments(function, name=function.__name__, injected=Context)
-
-
-def schema_of(hint: Any, default: Any = inspect.Parameter.empty) -> Any:
-    return arguments_of(function_with(x=(hint, default))).schema["properties"]["x"]
-
-
-def function_with(**parameters: tuple[Any, Any]) -> Callable[..., object]:
-    """A function of these names, annotations and defaults."""
-
-    def call(**given: object) -> object:
-        return given
-
-    call.__annotations__ = {name: hint for name, (hint, _) in parameters.items()}
-    # `inspect.signature` honours it.
-    call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=hint, default=default)
-            for name, (hint, default) in parameters.items()
-        ]
-    )
-    return call
-
 
 # --- what the model is shown -------------------------------------------------------------------------------------
 
@@ -238,6 +177,7 @@ def test_a_parameter_may_have_the_name_of_a_keyword_of_schemas() -> None:
 
 
 # --- what is accepted of it --------------------------------------------------------------------------------------
+
 
 plain = st.one_of(
     st.none(),
@@ -466,73 +406,3 @@ def test_what_is_nested_beyond_reason_is_an_error() -> None:
 def test_what_is_no_object_is_an_error(text: str) -> None:
     with pytest.raises(ArgumentsError, match="Expected `object`, got "):
         arguments_of(look).parse(text)
-
-
-# --- signatures that no model could use --------------------------------------------------------------------------
-
-
-# Signatures that a checker refuses, too.
-def unannotated(x) -> None: ...  # type: ignore[no-untyped-def]
-
-
-def positional(x: int, /) -> None: ...
-
-
-def many(*x: int) -> None: ...
-
-
-def named(**x: int) -> None: ...
-
-
-def unresolved(x: "Nowhere") -> None: ...  # type: ignore[name-defined]  # noqa: F821
-
-
-def twice(a: Context, b: Context) -> None: ...
-
-
-def untagged(x: Place | Node) -> None: ...
-
-
-def custom(x: Context | None) -> None: ...
-
-
-def no_json(x: complex) -> None: ...
-
-
-def no_json_inside(x: list[object]) -> None: ...
-
-
-class Method:
-    def method(self, x: int) -> None: ...
-
-
-@pytest.mark.parametrize(
-    ("function", "said"),
-    [
-        (unannotated, "parameter 'x' of tool 'unannotated' has no annotation; annotate it"),
-        (positional, "parameter 'x' of tool 'positional' is positional only; .*remove the `/`"),
-        (many, "parameter 'x' of tool 'many' takes any number of values; name each one"),
-        (named, "parameter 'x' of tool 'named' takes any number of values; name each one"),
-        (unresolved, "the annotations of tool 'unresolved' cannot be resolved .*'Nowhere'"),
-        (twice, "tool 'twice' takes a Context twice"),
-        (untagged, "parameter 'x' of tool 'untagged' .* must be tagged"),
-        (custom, "parameter 'x' of tool 'custom' has a type that cannot come from JSON"),
-        (no_json, "parameter 'x' of tool 'no_json' has a type that cannot come from JSON: .*use str, int"),
-        (no_json_inside, "parameter 'x' of tool 'no_json_inside' has a type that cannot come from JSON"),
-        (Method.method, r"parameter 'self' .* give the bound one: tool\(instance.method\)"),
-    ],
-)
-def test_a_parameter_that_cannot_come_from_the_model_is_refused(function: Callable[..., object], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
-        arguments_of(function)
-
-
-def test_a_bound_method_has_no_self() -> None:
-    assert arguments_of(Method().method).parse('{"x": 1}') == {"x": 1}
-
-
-def test_what_a_function_returns_needs_no_annotation_that_exists() -> None:
-    def look(x: int) -> "Nowhere":  # type: ignore[name-defined]  # noqa: F821
-        ...
-
-    assert arguments_of(look).parse('{"x": 1}') == {"x": 1}

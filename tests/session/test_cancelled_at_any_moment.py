@@ -12,7 +12,8 @@ import pytest
 import trio
 from hypothesis import settings
 
-from .test_cancellation_sweep import CASES, Attempt, run_case
+from .cancellation_attempt import Attempt
+from .cancellation_cases import CASES, run_case
 
 AT_ONCE = {
     "append_audio",
