@@ -119,7 +119,8 @@ async def test_leaving_is_in_time_and_with_the_bodys_own_exception(
 async def settle(behaviour: Behaviour) -> None:
     """Let everybody come as far as they can; who floods is never done."""
     if behaviour in (flood, flood_pings):
-        await trio.sleep(0.02)
+        for _ in range(100):
+            await trio.lowlevel.checkpoint()
     else:
         await trio.testing.wait_all_tasks_blocked(0.005)
 

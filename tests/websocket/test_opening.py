@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from trio_realtime.errors import ConfigError, ConnectError, ConnectTimeout, HandshakeRejected
 from trio_realtime.websocket import WebSocketTransport, open_websocket
@@ -54,11 +55,11 @@ async def test_a_server_that_stops_inside_its_headers_runs_into_the_deadline() -
     assert type(await refused(answering(b"HTTP/1.1 401 Unauth"), connect_timeout=0.1)) is ConnectTimeout
 
 
-async def test_a_server_that_drips_its_answer_runs_into_the_deadline() -> None:
+async def test_a_server_that_drips_its_answer_runs_into_the_deadline(idle_clock: MockClock) -> None:
     async def drip(peer: Peer) -> None:
         while True:
             await peer.send(b"X-Drip: 1\r\n")
-            await trio.sleep(0.01)
+            await trio.sleep(0.05)
 
     assert type(await refused(answering(b"HTTP/1.1 200 OK\r\n", then=drip), connect_timeout=0.15)) is ConnectTimeout
 
